@@ -1,0 +1,34 @@
+"""Annotators: what is known of blobs and occurrences, as raw values beside them."""
+
+import importlib
+from typing import Any
+
+from codemill.annotate.base import BaseAnnotator
+from codemill.errors import RecipeError
+from codemill.recipe import parse_settings
+
+# Imported when used: a run that needs no licences loads no licence texts.
+REGISTRY = {
+    "language": "codemill.annotate.language:LanguageAnnotator",
+    "flags": "codemill.annotate.flags:FlagsAnnotator",
+    "syntax": "codemill.annotate.syntax:SyntaxAnnotator",
+    "rules": "codemill.annotate.rules:RulesAnnotator",
+    "licence_text": "codemill.annotate.licence:LicenceTextAnnotator",
+    "licence": "codemill.annotate.licence:LicenceAnnotator",
+    "secrets": "codemill.annotate.secrets:SecretsAnnotator",
+    "minhash": "codemill.dedup.minhash:MinHashAnnotator",
+    "quality": "codemill.annotate.quality:QualityAnnotator",
+}
+
+
+def build(name: str, params: dict[str, Any] | None = None) -> BaseAnnotator:
+    """The annotator of this name with these parameters.
+
+    Raises:
+        RecipeError: there is no such annotator, or a parameter is wrong.
+    """
+    if name not in REGISTRY:
+        raise RecipeError(f"annotate.{name}: expected one of {', '.join(sorted(REGISTRY))}, got {name!r}")
+    module, cls = REGISTRY[name].split(":")
+    kind: type[BaseAnnotator] = getattr(importlib.import_module(module), cls)
+    return kind(parse_settings(kind.Params, params or {}, f"annotate.{name}"))

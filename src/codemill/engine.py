@@ -1,0 +1,167 @@
+"""The one module that knows a runner: Daft, on its native runner or on Ray.
+
+Two things are asked of it: run a function over independent tasks in worker processes, and join big tables by key. Both
+are Daft plans, so the same code runs embedded on a laptop and on a cluster. Processes rather than threads, since
+tree-sitter's Python binding holds the GIL.
+"""
+
+import importlib
+import json
+import logging
+import os
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from codemill.errors import CodemillError, EngineError, MissingExtra
+
+Task = dict[str, Any]
+
+# Below this weight (bytes of content) the start of worker processes costs more than it gains.
+INLINE_WEIGHT = 8_000_000
+
+
+@dataclass(frozen=True)
+class Join:
+    """A left join: bring `columns` (stored name -> name in the result) of the files at `urls` in by `keys`."""
+
+    urls: Sequence[str]
+    keys: Sequence[str]
+    columns: dict[str, str]
+
+
+@dataclass
+class Engine:
+    """Where work runs.
+
+    Args:
+        runner: `native` (this machine) or `ray` (a cluster; needs the extra `ray`).
+        workers: worker processes; 0 means one for each core of this machine, or of the cluster.
+        address: address of the Ray cluster; None starts or finds a local one.
+    """
+
+    runner: Literal["native", "ray"] = "native"
+    workers: int = 0
+    address: str | None = None
+
+    def map(self, function: str, tasks: Sequence[Task], weight: int) -> Iterator[Task]:
+        """Run `module:function` on every task (a JSON-able dict) and yield what it returns, in any order.
+
+        Args:
+            function: `module:name` of a function from dict to JSON-able dict, importable by the workers.
+            tasks: independent pieces of work, each safe to repeat.
+            weight: bytes of content that all tasks together touch; small work runs in this process.
+
+        Raises:
+            CodemillError: the first error that a task raised as one of ours, with its own message.
+            EngineError: a task failed unexpectedly or a worker died.
+        """
+        if not tasks:
+            return
+        workers = min(self._width(), len(tasks))
+        if self.runner == "native" and (workers == 1 or weight < INLINE_WEIGHT):
+            call = _load(function)
+            for task in tasks:
+                yield call(task)
+            return
+        for line in self._stream(function, [json.dumps(task) for task in tasks], workers):
+            reply = json.loads(line)
+            if reply["ok"]:
+                yield reply["value"]
+                continue
+            if reply["known"]:
+                raise getattr(importlib.import_module("codemill.errors"), reply["kind"], EngineError)(reply["message"])
+            raise EngineError(f"{function}: {reply['message']}")
+
+    def join(self, base_urls: Sequence[str], columns: Sequence[str], joins: Sequence[Join]) -> pa.Table:
+        """The columns of the base files with those of every join beside them, one row per base row, in no set order."""
+        daft = self._daft()
+        frame = daft.read_parquet(list(base_urls)).select(*columns)
+        for join in joins:
+            names = {f"__key_{key}": daft.col(key) for key in join.keys}
+            names |= {alias: daft.col(name) for name, alias in join.columns.items()}
+            right = daft.read_parquet(list(join.urls)).select(*[expr.alias(name) for name, expr in names.items()])
+            frame = frame.join(
+                right, left_on=list(join.keys), right_on=[f"__key_{key}" for key in join.keys], how="left"
+            )
+            kept = [name for name in frame.column_names if not name.startswith("__key_")]
+            frame = frame.select(*kept)
+        try:
+            return frame.to_arrow()
+        except Exception as error:  # Daft's own errors share no base class
+            raise EngineError(f"join failed: {error}") from error
+
+    def _width(self) -> int:
+        if self.workers:
+            return self.workers
+        if self.runner == "ray":
+            self._daft()
+            import ray
+
+            return max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
+
+    def _daft(self) -> Any:
+        os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
+        os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+        os.environ.setdefault("DO_NOT_TRACK", "1")
+        import daft
+
+        if self.runner == "ray":
+            try:
+                import ray
+            except ImportError as error:
+                raise MissingExtra("the Ray runner", "ray") from error
+            if not ray.is_initialized():
+                ray.init(address=self.address, logging_level=logging.WARNING, log_to_driver=False)
+            daft.set_runner_ray(self.address, noop_if_initialized=True)
+        return daft
+
+    def _stream(self, function: str, lines: list[str], workers: int) -> Iterator[str]:
+        daft = self._daft()
+
+        class Worker(_Worker):
+            # A batch of one task: otherwise one worker takes a whole morsel and the others stand by.
+            @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)  # type: ignore[untyped-decorator]
+            def __call__(self, tasks: Any) -> list[str]:
+                return [self.answer(task) for task in tasks.to_pylist()]
+
+        worker = daft.cls(Worker, use_process=self.runner == "native" or None, max_concurrency=workers)(function)
+        frame = daft.from_pydict({"task": lines})
+        if self.runner == "ray":
+            # One task per partition, so that the cluster can spread them.
+            frame = frame.into_partitions(len(lines))
+        try:
+            for row in frame.select(worker(daft.col("task")).alias("reply")).iter_rows():
+                yield row["reply"]
+        except CodemillError:
+            raise
+        except Exception as error:  # a worker died: Daft's errors share no base class
+            raise EngineError(f"{function}: a worker failed: {str(error).splitlines()[0]}") from error
+
+
+class _Worker:
+    """Lives in a worker process; answers every task with JSON, since an exception would lose which kind it was."""
+
+    def __init__(self, function: str) -> None:
+        self.call = _load(function)
+
+    def answer(self, task: str) -> str:
+        try:
+            return json.dumps({"ok": True, "value": self.call(json.loads(task))})
+        except CodemillError as error:
+            return json.dumps({"ok": False, "known": True, "kind": type(error).__name__, "message": str(error)})
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(frame.filename).name}:{frame.lineno}"
+            return json.dumps({"ok": False, "known": False, "message": f"{type(error).__name__}: {error} ({where})"})
+
+
+def _load(function: str) -> Callable[[Task], Task]:
+    module, name = function.split(":")
+    loaded: Callable[[Task], Task] = getattr(importlib.import_module(module), name)
+    return loaded
