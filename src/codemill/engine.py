@@ -27,10 +27,16 @@ INLINE_WEIGHT = 8_000_000
 
 @dataclass(frozen=True)
 class Join:
-    """A left join: bring `columns` (stored name -> name in the result) of the files at `urls` in by `keys`."""
+    """A left join with the rows of Parquet files.
+
+    Attributes:
+        urls: the files.
+        on: column of the left side -> column of the files, the keys.
+        columns: column of the files -> name in the result.
+    """
 
     urls: Sequence[str]
-    keys: Sequence[str]
+    on: dict[str, str]
     columns: dict[str, str]
 
 
@@ -47,6 +53,7 @@ class Engine:
     runner: Literal["native", "ray"] = "native"
     workers: int = 0
     address: str | None = None
+    listener: Callable[[int, int], None] | None = None  # told (done, all) after every task
 
     def map(self, function: str, tasks: Sequence[Task], weight: int) -> Iterator[Task]:
         """Run `module:function` on every task (a JSON-able dict) and yield what it returns, in any order.
@@ -62,38 +69,46 @@ class Engine:
         """
         if not tasks:
             return
+        for done, reply in enumerate(self._replies(function, tasks, weight), start=1):
+            if self.listener:
+                self.listener(done, len(tasks))
+            yield reply
+
+    def _replies(self, function: str, tasks: Sequence[Task], weight: int) -> Iterator[Task]:
         workers = min(self._width(), len(tasks))
         if self.runner == "native" and (workers == 1 or weight < INLINE_WEIGHT):
-            call = _load(function)
-            for task in tasks:
-                yield call(task)
+            yield from map(_load(function), tasks)
             return
         for line in self._stream(function, [json.dumps(task) for task in tasks], workers):
             reply = json.loads(line)
             if reply["ok"]:
                 yield reply["value"]
-                continue
-            if reply["known"]:
+            elif reply["known"]:
                 raise getattr(importlib.import_module("codemill.errors"), reply["kind"], EngineError)(reply["message"])
-            raise EngineError(f"{function}: {reply['message']}")
+            else:
+                raise EngineError(f"{function}: {reply['message']}")
 
-    def join(self, base_urls: Sequence[str], columns: Sequence[str], joins: Sequence[Join]) -> pa.Table:
-        """The columns of the base files with those of every join beside them, one row per base row, in no set order."""
+    def join(self, urls: Sequence[str], columns: Sequence[str], joins: Sequence[Join]) -> pa.Table:
+        """The columns of the files at `urls` with those of every join beside them, in no set order.
+
+        A key that a joined table holds twice makes two rows: callers check counts.
+
+        Raises:
+            EngineError: the plan failed.
+        """
         daft = self._daft()
-        frame = daft.read_parquet(list(base_urls)).select(*columns)
+        frame = daft.read_parquet(list(urls)).select(*columns)
         for join in joins:
-            names = {f"__key_{key}": daft.col(key) for key in join.keys}
-            names |= {alias: daft.col(name) for name, alias in join.columns.items()}
-            right = daft.read_parquet(list(join.urls)).select(*[expr.alias(name) for name, expr in names.items()])
-            frame = frame.join(
-                right, left_on=list(join.keys), right_on=[f"__key_{key}" for key in join.keys], how="left"
-            )
-            kept = [name for name in frame.column_names if not name.startswith("__key_")]
-            frame = frame.select(*kept)
+            keys = {name: f"__key{index}" for index, name in enumerate(join.on)}
+            right = [daft.col(theirs).alias(keys[ours]) for ours, theirs in join.on.items()]
+            right += [daft.col(name).alias(alias) for name, alias in join.columns.items()]
+            table = daft.read_parquet(list(join.urls)).select(*right)
+            frame = frame.join(table, left_on=list(keys), right_on=list(keys.values()), how="left")
+            frame = frame.exclude(*[key for key in keys.values() if key in frame.column_names])
         try:
             return frame.to_arrow()
         except Exception as error:  # Daft's own errors share no base class
-            raise EngineError(f"join failed: {error}") from error
+            raise EngineError(f"join failed: {str(error).splitlines()[0]}") from error
 
     def _width(self) -> int:
         if self.workers:

@@ -223,7 +223,7 @@ class Recipe(Strict):
         """Choose each rule's model by its telling field, so that errors speak of that one model alone."""
         if not isinstance(value, Sequence) or isinstance(value, str):
             return value
-        return tuple(_rule(index, entry) for index, entry in enumerate(value))
+        return tuple(parse_rule(entry, f"rule[{index}]") for index, entry in enumerate(value))
 
     @model_validator(mode="after")
     def _names(self) -> "Recipe":
@@ -242,9 +242,16 @@ class Recipe(Strict):
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _rule(index: int, entry: Any) -> Rule:
+def parse_rule(entry: Any, place: str = "rule") -> Rule:
+    """A rule of the kind that its fields tell.
+
+    Raises:
+        RecipeError: a field is wrong.
+    """
+    if isinstance(entry, ValueRule | QuantileRule | DedupRule | PresetRule):
+        return entry
     if not isinstance(entry, dict):
-        raise RecipeError(f"rule[{index}]: expected a table, got {type(entry).__name__}")
+        raise RecipeError(f"{place}: expected a table, got {type(entry).__name__}")
     model: type[Rule] = ValueRule
     if "dedup" in entry:
         model = DedupRule
@@ -255,7 +262,7 @@ def _rule(index: int, entry: Any) -> Rule:
     try:
         return model.model_validate(entry)
     except ValidationError as error:
-        raise RecipeError(f"rule[{index}] ({entry.get('name', 'no name')}): {_first(error)}") from error
+        raise RecipeError(f"{place} ({entry.get('name', 'no name')}): {_first(error)}") from error
 
 
 def _unique(what: str, names: list[str]) -> None:

@@ -39,6 +39,14 @@ class Annotation:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Data:
+    """What later stages work on: the shards that hold a recipe's data now, and what is known of them."""
+
+    shards: tuple[str, ...]
+    annotations: dict[str, Annotation]
+
+
 def run_annotators(
     store: Store, engine: Engine, shards: Sequence[str], annotators: Sequence[BaseAnnotator]
 ) -> dict[str, Annotation]:

@@ -1,0 +1,124 @@
+"""Evaluates single rules over columns: which rows fail, which have no value, where a quantile cuts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from codemill.errors import RecipeError
+from codemill.recipe import Bounds, QuantileRule, Scalar, ValueRule
+
+Mask = npt.NDArray[np.bool_]
+
+
+def fails(rule: ValueRule, values: pa.Array, languages: pa.Array) -> Mask:
+    """Rows that break the rule, each under the bounds of its language. Rows without a value are judged by `missing`.
+
+    Args:
+        rule: the rule.
+        values: the rule's column, n rows.
+        languages: language of each row, n rows.
+
+    Raises:
+        RecipeError: a bound can't be compared with the column's type.
+    """
+    failed = _outside(rule.name, rule, values)
+    for language, bounds in rule.per_language.items():
+        here = to_mask(pc.equal(languages, language))
+        if here.any():
+            failed[here] = _outside(rule.name, bounds, values.filter(pa.array(here)))
+    failed[to_mask(pc.is_null(values))] = rule.missing == "drop"
+    return failed
+
+
+def _outside(name: str, bounds: Bounds, values: pa.Array) -> Mask:
+    """Rows with a value outside the bounds."""
+    failed = np.zeros(len(values), dtype=np.bool_)
+    for kind, bound in bounds.bounds().items():
+        if bound is None:
+            continue
+        try:
+            if kind == "min":
+                broken = pc.less(values, bound)
+            elif kind == "max":
+                broken = pc.greater(values, bound)
+            elif kind in {"equals", "not_equals"}:
+                same = pc.equal(values, _typed(bound, values.type))
+                broken = same if kind == "not_equals" else pc.invert(same)
+            else:
+                found = pc.is_in(values, value_set=pa.array(bound, values.type))
+                broken = found if kind == "not_in" else pc.invert(found)
+        except (pa.ArrowException, TypeError) as error:
+            raise RecipeError(
+                f"rule {name}.{kind}: expected a value comparable with {values.type}, got {bound!r}"
+            ) from error
+        failed |= to_mask(broken)
+    return failed
+
+
+def _typed(value: Scalar, kind: pa.DataType) -> pa.Scalar:
+    return pa.scalar(value, kind)
+
+
+def to_mask(values: pa.Array | pa.ChunkedArray) -> Mask:
+    """A boolean column as a numpy mask; null is False."""
+    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def quantile_cuts(
+    rule: QuantileRule, values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], groups: Sequence[Any]
+) -> dict[str, float]:
+    """Where the rule cuts, by group.
+
+    A row goes when its value lies below (for `drop_highest`: above) the cut. The cut is chosen so that at most the
+    wanted share of the weight goes: rows that tie at the cut stay together, and stay.
+
+    Args:
+        rule: the rule.
+        values, weights: of the rows the rule applies to (no NaN), n.
+        groups: n names.
+    """
+    names = np.asarray(groups, dtype=object)
+    cuts = {}
+    for group in sorted(set(groups)):
+        here = names == group
+        cuts[group] = _cut(rule, values[here], weights[here])
+    return cuts
+
+
+def _cut(rule: QuantileRule, values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
+    share = rule.drop_lowest if rule.drop_lowest is not None else rule.drop_highest
+    assert share is not None
+    sign = 1.0 if rule.drop_lowest is not None else -1.0
+    order = np.argsort(sign * values, kind="stable")
+    ranked, cumulated = values[order], np.cumsum(weights[order])
+    # The first row whose weight no longer fits into the share is the first to stay.
+    first = int(np.searchsorted(cumulated, share * cumulated[-1] * (1 + 1e-12), side="right"))
+    return float(ranked[min(first, len(ranked) - 1)])
+
+
+def beyond_cut(
+    rule: QuantileRule, values: npt.NDArray[np.float64], groups: Sequence[Any], cuts: dict[str, float]
+) -> Mask:
+    """Rows whose value lies beyond their group's cut; NaN and groups without a cut never do."""
+    limits = np.array([cuts.get(group, np.nan) for group in groups], dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(values < limits if rule.drop_lowest is not None else values > limits)
+
+
+def rank(table: pa.Table, prefer: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Rank of every row under a policy (0 is kept first): a total order, ties broken by the rows' order in the table.
+
+    Args:
+        table: n rows, with the columns the policy names.
+        prefer: columns in order of weight; a minus in front sorts descending; rows without a value come last.
+    """
+    keys = [(name.removeprefix("-"), "descending" if name.startswith("-") else "ascending") for name in prefer]
+    table = table.select([name for name, _ in keys]).append_column("__row", pa.array(np.arange(table.num_rows)))
+    order = pc.sort_indices(table, sort_keys=[*keys, ("__row", "ascending")], null_placement="at_end").to_numpy()
+    ranks = np.empty(table.num_rows, dtype=np.int64)
+    ranks[order] = np.arange(table.num_rows)
+    return ranks
