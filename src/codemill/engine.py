@@ -126,6 +126,8 @@ class Engine:
         os.environ.setdefault("DO_NOT_TRACK", "1")
         import daft
 
+        # What goes wrong in a worker is said once, by us.
+        logging.getLogger("daft_local_execution").setLevel(logging.CRITICAL)
         if self.runner == "ray":
             try:
                 import ray

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from codemill.annotate import build
-from codemill.annotate.base import BaseAnnotator
+from codemill.annotate.base import BaseAnnotator, GlobalAnnotator
 from codemill.annotate.run import Data, run_annotators
 from codemill.corpus.assemble import assemble
 from codemill.engine import Engine
@@ -58,6 +58,15 @@ class Pipeline:
         rules = [rule for corpus in self.recipe.corpus.values() for rule in expand(self.recipe, corpus.rules)]
         columns = wanted_columns(rules, self.recipe.corpus.values())
         check_columns(columns, {annotator.name: annotator.schema() for annotator in self.annotators})
+
+    def with_needs(self, name: str) -> list[BaseAnnotator]:
+        """The recipe's annotator of this name (with its defaults if the recipe has none), after those it needs."""
+        by_name = {annotator.name: annotator for annotator in self.annotators}
+        annotator = by_name.get(name) or build(name)
+        needed = annotator.needs if isinstance(annotator, GlobalAnnotator) else ()
+        needed += ("language",) if annotator.key == "blob_language" else ()
+        found = [one for other in needed for one in self.with_needs(other)]
+        return list({one.name: one for one in [*found, annotator]}.values())
 
     def ingest(self) -> Ingested:
         def work() -> tuple[Ingested, str]:

@@ -1,0 +1,37 @@
+# Everything a newcomer needs: `make demo` runs the main job on real input, `make test` passes the tests.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format docs clean
+
+demo: $(READY)
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest demo/packages --requirement recipes/demo-packages.txt
+	$(BIN)/codemill run recipes/code.toml
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/python -m codemill.docs
+
+clean:
+	rm -rf demo build dist $(VENV)
+
+# Debian and Ubuntu split ensurepip off into python3-venv: install it where we may, else say so.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "codemill: Python: expected 3.11 or newer, got $$($(PYTHON) --version)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy python3-venv; } || { echo "codemill: expected Python's venv module, got none: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,ray]'
+	@touch $@

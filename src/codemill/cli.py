@@ -1,0 +1,219 @@
+"""The command line. Verbs match the folders; every user's mistake ends in one line on stderr and exit code 1."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from codemill.errors import CodemillError, InputError
+
+app = typer.Typer(
+    name="codemill",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Raw code in, training data for code models out.",
+)
+
+LAST_RUN = Path(".codemill/last-run.json")  # where the last run in this folder left its store and output
+
+RecipePath = Annotated[Path, typer.Argument(help="A recipe, see `codemill init`.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
+Workers = Annotated[Optional[int], typer.Option(help="Worker processes instead of the recipe's; 0: one per core.")]  # noqa: UP045 - typer reads it
+Runner = Annotated[Optional[str], typer.Option(help="`native` or `ray` instead of the recipe's.")]  # noqa: UP045 - typer reads it
+StorePath = Annotated[Optional[str], typer.Option("--store", help="A store; else that of the last run here.")]  # noqa: UP045 - typer reads it
+
+
+def main() -> None:
+    """Entry point: turns our errors into one line and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except CodemillError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'input'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, run the same command to go on")
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"codemill: {' '.join(message.split())}\n")
+    sys.exit(1)
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("recipe.toml")) -> None:
+    """Write a commented recipe to start from."""
+    from importlib.resources import files
+
+    if path.exists():
+        raise InputError(f"init {path}: expected a new file, got one that exists")
+    path.write_text((files("codemill.data") / "init.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    typer.echo(f"wrote {path}")
+
+
+@app.command()
+def run(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
+    """Run a whole recipe: ingest, annotate, select, assemble, report."""
+    from codemill.console import outcome
+
+    with _pipeline(recipe, workers, runner, as_json) as pipeline:
+        summary = pipeline.run()
+    _remember(pipeline.recipe.store, pipeline.recipe.output)
+    if as_json:
+        _print_json({"corpora": summary.corpora, "seen": summary.seen, "stages": [vars(s) for s in summary.stages]})
+    else:
+        outcome(pipeline.store, summary, pipeline.recipe.output)
+
+
+@app.command()
+def ingest(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
+    """Bring a recipe's sources into its store."""
+    with _pipeline(recipe, workers, runner, as_json) as pipeline, pipeline.store.lock():
+        done = pipeline.ingest()
+    if as_json:
+        _print_json(
+            {"occurrences": done.occurrences, "blobs": done.blobs, "bytes": done.bytes, "shards": len(done.shards)}
+        )
+
+
+@app.command()
+def annotate(
+    name: Annotated[str, typer.Argument(help="An annotator, e.g. syntax.")],
+    recipe: RecipePath,
+    workers: Workers = None,
+    runner: Runner = None,
+    as_json: Json = False,
+) -> None:
+    """Compute one annotator's values (and those it needs) for a recipe's data."""
+    with _pipeline(recipe, workers, runner, as_json) as pipeline, pipeline.store.lock():
+        only = pipeline.with_needs(name)
+        data = pipeline.annotate(pipeline.ingest(), only)
+    if as_json:
+        tables = {key: {"folder": one.folder, "computed": one.computed} for key, one in data.annotations.items()}
+        _print_json(tables)
+    else:
+        typer.echo(f"{name}: {pipeline.store.path(data.annotations[name].folder)}")
+
+
+@app.command()
+def dedup(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
+    """Show what a recipe's dedup rules drop, and in favour of what, without writing corpora."""
+    from codemill.recipe import DedupRule
+
+    with _pipeline(recipe, workers, runner, as_json) as pipeline, pipeline.store.lock():
+        selections = pipeline.select(pipeline.annotate(pipeline.ingest()))
+    steps = {
+        selection.corpus: {
+            step.rule: {
+                "seen": step.seen,
+                "dropped": step.dropped,
+                "evidence": f"{selection.corpus}.evidence.{step.rule}.parquet",
+            }
+            for step in selection.steps
+            if isinstance(step.setting, DedupRule)
+        }
+        for selection in selections
+    }
+    if as_json:
+        _print_json({"folder": pipeline.store.path(pipeline.decisions), "corpora": steps})
+        return
+    for corpus, rules in steps.items():
+        for rule, step in rules.items():
+            typer.echo(f"{corpus}: {rule} dropped {step['dropped']:,} of {step['seen']:,}; {step['evidence']}")
+    typer.echo(f"evidence in {pipeline.store.path(pipeline.decisions)}")
+
+
+@app.command()
+def select(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
+    """Decide again, e.g. after a threshold was changed; nothing else is recomputed."""
+    from codemill.console import funnel
+
+    with _pipeline(recipe, workers, runner, as_json) as pipeline, pipeline.store.lock():
+        selections = pipeline.select(pipeline.annotate(pipeline.ingest()))
+    if as_json:
+        _print_json(
+            {
+                s.corpus: [
+                    {"rule": t.rule, "seen": t.seen, "dropped": t.dropped, "errored": t.errored} for t in s.steps
+                ]
+                for s in selections
+            }
+        )
+    else:
+        funnel(selections)
+
+
+@app.command()
+def assemble(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
+    """Write a recipe's corpora from its decisions."""
+    with _pipeline(recipe, workers, runner, as_json) as pipeline, pipeline.store.lock():
+        data = pipeline.annotate(pipeline.ingest())
+        counts = pipeline.assemble(data, pipeline.select(data))
+    if as_json:
+        _print_json(counts)
+
+
+@app.command()
+def explain(
+    query: Annotated[str, typer.Argument(help="Blob id, git blob id, occurrence id, path, or repo/path.")],
+    store: StorePath = None,
+    as_json: Json = False,
+) -> None:
+    """Everything known of a file, and why it was kept or dropped."""
+    from codemill.console import explanation
+    from codemill.explain import explain as explain_query
+    from codemill.store import Store
+
+    result = explain_query(Store(store or _last("store")), query)
+    if as_json:
+        _print_json(result)
+    else:
+        explanation(result)
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Argument(help="HTML file to write.")] = Path("report.html"), store: StorePath = None
+) -> None:
+    """Write the last run's report again."""
+    from codemill.report.html import build_report
+    from codemill.report.summary import RunSummary
+    from codemill.store import Store
+
+    opened = Store(store or _last("store"))
+    out.write_text(build_report(opened, RunSummary.read(opened)), encoding="utf-8")
+    typer.echo(f"wrote {out}")
+
+
+def _pipeline(recipe: Path, workers: int | None, runner: str | None, as_json: bool) -> Any:
+    """A context manager that gives the recipe's pipeline, with progress shown on stderr."""
+    from codemill.console import showing
+    from codemill.recipe import EngineSettings, load_recipe, parse_settings
+
+    loaded = load_recipe(recipe)
+    changed = {"workers": workers, "runner": runner}
+    engine = {**loaded.engine.model_dump(), **{key: value for key, value in changed.items() if value is not None}}
+    settings = parse_settings(EngineSettings, engine, "engine")
+    return showing(loaded.model_copy(update={"engine": settings}), quiet=as_json)
+
+
+def _remember(store: str, output: str) -> None:
+    LAST_RUN.parent.mkdir(exist_ok=True)
+    places = {
+        key: value if "://" in value else str(Path(value).absolute())
+        for key, value in (("store", store), ("output", output))
+    }
+    LAST_RUN.write_text(json.dumps(places), encoding="utf-8")
+
+
+def _last(key: str) -> str:
+    if not LAST_RUN.exists():
+        raise InputError(f"--{key}: expected a store, got none and no run was made in this folder")
+    return str(json.loads(LAST_RUN.read_text(encoding="utf-8"))[key])
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=1, default=str))

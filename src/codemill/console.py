@@ -1,0 +1,119 @@
+"""What people see in a terminal: progress while a run goes on, and its outcome as short tables."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from codemill.engine import Engine
+from codemill.pipeline import Pipeline
+from codemill.recipe import Recipe
+from codemill.report.summary import RunSummary
+from codemill.select import Selection
+from codemill.select.result import read_selection
+from codemill.store import Store
+
+PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+@contextlib.contextmanager
+def showing(recipe: Recipe, quiet: bool) -> Iterator[Pipeline]:
+    """A pipeline whose progress is shown on stderr: bars on a terminal, plain lines elsewhere, nothing if quiet."""
+    engine = Engine(recipe.engine.runner, recipe.engine.workers, recipe.engine.address)
+    pipeline = Pipeline(recipe, engine)
+    if quiet:
+        yield pipeline
+        return
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
+        last = time.monotonic()
+
+        def begin(stage: str) -> None:
+            progress.reset(bar, description=stage, total=None)
+
+        def done(count: int, total: int) -> None:
+            nonlocal last
+            progress.update(bar, completed=count, total=total)
+            if not console.is_terminal and time.monotonic() - last > PLAIN_EVERY:
+                last = time.monotonic()
+                console.print(f"  {count} of {total} shards")
+
+        def say(stage: str, detail: str, seconds: float) -> None:
+            console.print(f"{stage:<9} {seconds:7.1f} s  {detail}", soft_wrap=True)
+
+        pipeline.begin, pipeline.say, engine.listener = begin, say, done
+        yield pipeline
+
+
+def outcome(store: Store, summary: RunSummary, output: str) -> None:
+    """What was kept and why the rest was not, after a run."""
+    selections = [read_selection(store, summary.decisions, corpus) for corpus in summary.corpora]
+    funnel(selections)
+    console = Console(highlight=False)
+    for alarm in summary.alarms:
+        console.print(f"[bold]alarm[/bold] {alarm}", soft_wrap=True)
+    console.print(f"corpora and report.html are in {output}", soft_wrap=True)
+
+
+def funnel(selections: Sequence[Selection]) -> None:
+    """For every corpus: seen, dropped by each reason, errored, kept."""
+    console = Console(highlight=False)
+    for selection in selections:
+        table = Table(title=f"{selection.corpus}: kept and dropped", title_justify="left")
+        for name, side in (("", "left"), ("files", "right"), ("share", "right"), ("MB", "right"), ("tokens", "right")):
+            table.add_column(name, justify=side)  # type: ignore[arg-type]
+        rows = selection.decisions.group_by(["status", "reason"]).aggregate(
+            [([], "count_all"), ("bytes", "sum"), ("tokens", "sum")]
+        )
+        rows = rows.sort_by([("count_all", "descending"), ("reason", "ascending")]).to_pylist()
+        total = selection.decisions.num_rows
+        for row in sorted(rows, key=lambda row: row["status"] != "kept"):
+            name = "kept" if row["status"] == "kept" else f"{row['status']}: {row['reason']}"
+            table.add_row(name, *_figures(row, total), style="bold" if name == "kept" else None)
+        table.add_section()
+        sums = {key: sum(row[key] or 0 for row in rows) for key in ("count_all", "bytes_sum", "tokens_sum")}
+        table.add_row("seen", *_figures(sums, total))
+        console.print(table)
+
+
+def _figures(row: dict[str, Any], total: int) -> tuple[str, str, str, str]:
+    count = row["count_all"]
+    return (
+        f"{count:,}",
+        f"{count / max(total, 1):.1%}",
+        f"{(row['bytes_sum'] or 0) / 1e6:,.1f}",
+        f"{row['tokens_sum'] or 0:,}",
+    )
+
+
+def explanation(result: dict[str, Any]) -> None:
+    """An explanation as text."""
+    console = Console(highlight=False, soft_wrap=True)
+    if result["matches"] > len(result["occurrences"]):
+        console.print(f"{result['matches']} matches, the first {len(result['occurrences'])} shown")
+    for row in result["occurrences"]:
+        console.print(f"[bold]{row['repo']}/{row['path']}[/bold]", markup=True)
+        for name in ("occurrence_id", "blob_id", "source", "revision", "bytes", "problem", "stars", "declared_licence"):
+            if row[name] not in (None, ""):
+                console.print(f"  {name:<16} {row[name]}", markup=False)
+        for corpus, decision in row["decisions"].items():
+            reason = f", {decision['reason']}" if decision["reason"] else ""
+            console.print(f"  {corpus}: {decision['status']}{reason}", markup=False, style="bold")
+            for failed in decision["failed"]:
+                bounds = {
+                    key: value for key, value in failed["setting"].items() if key not in {"name", "missing"} and value
+                }
+                console.print(f"    failed {failed['rule']}: got {failed['got']}; rule {bounds}", markup=False)
+            for rule, count in decision["stands_for"].items():
+                console.print(f"    kept in favour of {count} others by {rule}", markup=False)
+        for name, values in row["annotations"].items():
+            shown = ", ".join(
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+            )
+            console.print(f"  {name:<16} {shown}", markup=False)
