@@ -67,7 +67,7 @@ def test_no_tasks_no_work():
 
 
 def test_our_errors_come_back_with_kind_and_message():
-    with pytest.raises(StoreError, match="^store x: expected room, got none$"):
+    with pytest.raises(StoreError, match=r"^store x: expected room, got none$"):
         list(Engine(workers=2).map("tests.test_engine:fail", tasks(5), weight=HEAVY))
 
 

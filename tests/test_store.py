@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -50,13 +51,13 @@ def test_a_failed_write_leaves_nothing_behind(store):
         write(pa.table({"a": [1]}, schema))
         raise ZeroDivisionError
     assert not store.exists("t.parquet")
-    assert [name for name in os.listdir(store.base) if "t.parquet" in name] == []
+    assert [path for path in Path(store.base).iterdir() if "t.parquet" in path.name] == []
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which Linux has")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
 def test_a_full_disk_is_one_line_and_leaves_nothing(store):
     # The hidden file a write goes to first, on a device that is always full.
-    os.symlink("/dev/full", f"{store.base}/.t.parquet.{os.getpid()}.part")
+    Path(f"{store.base}/.t.parquet.{os.getpid()}.part").symlink_to("/dev/full")
     with pytest.raises(StoreError, match=r"cannot write t\.parquet: no space left on the device") as caught:
         store.write("t.parquet", pa.table({"a": list(range(100_000))}))
     assert "\n" not in str(caught.value)

@@ -21,6 +21,13 @@ REGISTRY = {
 }
 
 
+def annotator_class(name: str) -> type[BaseAnnotator]:
+    """The class behind a registered name."""
+    module, cls = REGISTRY[name].split(":")
+    kind: type[BaseAnnotator] = getattr(importlib.import_module(module), cls)
+    return kind
+
+
 def build(name: str, params: dict[str, Any] | None = None) -> BaseAnnotator:
     """The annotator of this name with these parameters.
 
@@ -29,6 +36,5 @@ def build(name: str, params: dict[str, Any] | None = None) -> BaseAnnotator:
     """
     if name not in REGISTRY:
         raise RecipeError(f"annotate.{name}: expected one of {', '.join(sorted(REGISTRY))}, got {name!r}")
-    module, cls = REGISTRY[name].split(":")
-    kind: type[BaseAnnotator] = getattr(importlib.import_module(module), cls)
+    kind = annotator_class(name)
     return kind(parse_settings(kind.Params, params or {}, f"annotate.{name}"))

@@ -1,0 +1,75 @@
+"""A recipe's mistakes are found before any work, each as one line that says field, expectation and what came."""
+
+import pytest
+
+from codemill.errors import RecipeError
+from codemill.recipe import QuantileRule, ValueRule, load_recipe
+
+GOOD = """
+name = "r"
+store = "s"
+output = "o"
+[[source]]
+kind = "directories"
+name = "d"
+path = "p"
+[[rule]]
+name = "size"
+column = "occurrence.bytes"
+max = 10
+[[rule]]
+name = "worst"
+column = "quality.overall"
+drop_lowest = 0.1
+[corpus.files]
+rules = ["size", "worst"]
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    return load_recipe(path)
+
+
+def test_rules_become_the_kind_their_fields_tell(tmp_path):
+    recipe = load(tmp_path, GOOD)
+    assert [type(rule) for rule in recipe.rule] == [ValueRule, QuantileRule]
+    assert recipe.rule[1].by == "tokens"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('store = "s"', "", r"store: Field required"),
+        ('store = "s"', "stor = 1", r"expected|stor: Extra inputs"),
+        ('kind = "directories"', 'kind = "ftp"', r"source\.0: .*'ftp'"),
+        ("max = 10", "max = 'ten'", r"rule\[0\] \(size\): max: .*'ten'"),
+        ("max = 10", "", r"rule\[0\] \(size\): expected a bound"),
+        ("max = 10", "maximum = 10", r"rule\[0\] \(size\): maximum: Extra inputs"),
+        ("drop_lowest = 0.1", "drop_lowest = 1.5", r"rule\[1\] \(worst\): drop_lowest: .*1\.5"),
+        ("drop_lowest = 0.1", "drop_lowest = 0.1\ndrop_highest = 0.1", r"exactly one of drop_lowest, drop_highest"),
+        ('rules = ["size", "worst"]', 'rules = ["sise"]', r"corpus\.files\.rules: expected names of rules .*'sise'"),
+        ('name = "worst"', 'name = "size"', r"rule: expected different names, got 'size' twice"),
+        ('column = "occurrence.bytes"', 'column = "bytes"', r"rule\[0\] \(size\): column: .*'bytes'"),
+        ('name = "r"', "name = ", r"expected TOML, got"),
+    ],
+)
+def test_mistakes_are_one_line_with_field_and_value(tmp_path, old, new, message):
+    assert old in GOOD
+    with pytest.raises(RecipeError, match=message) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    assert "\n" not in str(caught.value)
+    assert "r.toml" in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(RecipeError, match="expected a readable TOML file"):
+        load_recipe(tmp_path / "nowhere.toml")
+
+
+def test_the_fingerprint_follows_what_decides_and_nothing_else(tmp_path):
+    first = load(tmp_path, GOOD).fingerprint()
+    assert load(tmp_path, GOOD.replace('store = "s"', 'store = "t"')).fingerprint() == first
+    assert load(tmp_path, GOOD + "[engine]\nworkers = 7\n").fingerprint() == first
+    assert load(tmp_path, GOOD.replace("max = 10", "max = 11")).fingerprint() != first
