@@ -1,4 +1,4 @@
-"""Writes the reference pages under docs/ out of the code, so that they can't drift: `make docs`; a test compares them."""
+"""Writes the reference pages under docs/ out of the code: `make docs`. They can't drift, a test compares them."""
 
 import types
 import typing
@@ -136,6 +136,10 @@ def _default(field: Any) -> str:
     return "none" if value in (None, [], {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
+# Of a nested type: how it is put, and which of its arguments says what it holds.
+_NESTED = {typing.Annotated: ("", 0), tuple: ("list of ", 0), dict: ("table of ", 1)}
+
+
 def _type(kind: Any) -> str:
     """A type in words, without module names."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
@@ -143,12 +147,9 @@ def _type(kind: Any) -> str:
         return " or ".join(f"`{value}`" for value in inner)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_type(one) for one in inner if one is not type(None))
-    if origin is typing.Annotated:
-        return _type(inner[0])
-    if origin is tuple:
-        return f"list of {_type(inner[0])}"
-    if origin is dict:
-        return f"table of {_type(inner[1])}"
+    if origin in _NESTED:
+        word, index = _NESTED[origin]
+        return word + _type(inner[index])
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "table"
     return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from codemill.annotate.run import Data
 from codemill.dedup.exact import exact_duplicates
-from codemill.dedup.near import near_duplicates
+from codemill.dedup.minhash import MinHashParams
+from codemill.dedup.near import NearSettings, near_duplicates
 from codemill.dedup.repos import repository_duplicates
 from codemill.engine import Engine
 from codemill.errors import RecipeError
@@ -43,7 +44,11 @@ def find_duplicates(rule: DedupRule, rows: pa.Table, store: Store, engine: Engin
             raise RecipeError(f"rule {rule.name}: expected annotate.minhash in the recipe, got none")
         blobs = rows.group_by("blob_id", use_threads=False).aggregate([("rank", "min")])
         candidates = blobs.rename_columns(["blob_id", "rank"])
-        evidence = near_duplicates(store, engine, candidates, data, rule).evidence
+        sketches = data.annotations["minhash"]
+        settings = NearSettings(rule.threshold, rule.max_representatives)
+        params = sketches.annotator.params
+        assert isinstance(params, MinHashParams)
+        evidence = near_duplicates(store, engine, candidates, sketches.files, params, settings).evidence
         return _lookup(rows["blob_id"], evidence)
     evidence = repository_duplicates(rows, rule)
     keys = pc.binary_join_element_wise(rows["source"], rows["repo"], rows["revision"], "\0")
