@@ -1,0 +1,134 @@
+"""The process in which grammars run, so that one that hangs, crashes or devours memory takes no run down with it.
+
+It is run by its path, imports nothing of codemill, and talks frames over its standard streams with `syntax_guard`:
+
+    in   settings   4 bytes length, JSON: limits, and a query for every grammar
+         files      header `FILE` (length of the grammar's name, length of the content), name, content
+    out  ready      4 bytes length, JSON: {} or {"error": why it can't start}
+         answers    header `ANSWER` for every file in order, then an error message of the length it names
+
+The end of its input ends it, so it outlives its parent by one file at most; the limit of CPU seconds bounds that file.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+FILE = struct.Struct("<BQ")
+# nodes, error nodes, missing nodes, error bytes, bytes of the first error, comment bytes, literal bytes, message length
+ANSWER = struct.Struct("<8q")
+LENGTH = struct.Struct("<I")
+UNKNOWN = -1
+
+ERRORS = "(ERROR) @error (MISSING) @missing"
+
+
+class Grammar:
+    """A parser with its queries; `parts` is the query of comments and literals, empty where they are not wanted."""
+
+    def __init__(self, name: str, parts: str, kinds: Iterable[str]) -> None:
+        import tree_sitter
+        import tree_sitter_language_pack
+
+        language = tree_sitter_language_pack.get_language(name)
+        self.parser = tree_sitter.Parser(language)
+        self.cursor = tree_sitter.QueryCursor
+        self.errors = tree_sitter.Query(language, ERRORS)
+        self.parts = tree_sitter.Query(language, parts) if parts else None
+        self.kinds = frozenset(kinds)
+
+    def measure(self, content: bytes) -> tuple[int, ...]:
+        """The first seven values of `ANSWER`."""
+        root = self.parser.parse(content).root_node
+        errors, missing, wrong, first = 0, 0, 0, 0
+        if root.has_error:
+            found = self.cursor(self.errors).captures(root)
+            missing = len(found.get("missing", ()))
+            errors, wrong, first = cover(found.get("error", ()))
+        comment = literal = UNKNOWN
+        if self.parts is not None:
+            found = self.cursor(self.parts).captures(root)
+            # A docstring is a literal to the grammar: it counts as the comment it is meant to be.
+            docs = cover(found.get("doc", ()))[1]
+            if "comment" in self.kinds:
+                comment = cover(found.get("comment", ()))[1] + docs
+            if "literal" in self.kinds:
+                literal = cover(found.get("literal", ()))[1] - docs
+        return root.descendant_count, errors, missing, wrong, first, comment, literal
+
+
+def cover(nodes: Iterable[Any]) -> tuple[int, int, int]:
+    """How many nodes there are, the bytes they cover, each once, and the bytes of the first that lies in no other."""
+    spans = sorted([node.byte_range for node in nodes])
+    total = reached = first = 0
+    for start, end in spans:
+        if end > reached:
+            total += end - max(start, reached)
+            if start == spans[0][0]:
+                first = end - start
+            reached = end
+    return len(spans), total, first
+
+
+def limit_memory(size: int) -> None:
+    """Let allocations beyond `size` bytes fail, which costs this process, not the machine."""
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        # Not every system supports this one; the limit of time still bounds what a grammar can take.
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+def serve(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> None:
+    """Answer files until the input ends."""
+    settings = json.loads(read(LENGTH.unpack(read(LENGTH.size))[0]))
+    limit_memory(settings["max_memory"])
+    seconds = settings["timeout"]
+    grammars: dict[bytes, Grammar] = {}
+    try:
+        import tree_sitter  # noqa: F401 - a broken installation is to show before the first file
+    except ImportError as error:
+        message = json.dumps({"error": str(error)}).encode()
+        write(LENGTH.pack(len(message)) + message)
+        return
+    write(LENGTH.pack(2) + b"{}")
+    while len(header := read(FILE.size)) == FILE.size:
+        name_length, length = FILE.unpack(header)
+        name, content = read(name_length), read(length)
+        if len(content) < length:
+            return
+        message = b""
+        values: tuple[int, ...] = (0,) * 7
+        try:
+            if name not in grammars:
+                query = settings["queries"][name.decode()]
+                grammars[name] = Grammar(name.decode(), query["text"], query["captures"])
+            # CPU time, not wall time: a loaded machine must not change what is found. The signal ends this process.
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            values = grammars[name].measure(content)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"[:300].encode()
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        write(ANSWER.pack(*values, len(message)) + message)
+
+
+def main() -> None:
+    # Nodes make no cycles, and there are millions of them.
+    gc.disable()
+    # An interrupt from the keyboard goes to all processes of the terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    output = sys.stdout.fileno()
+    serve(sys.stdin.buffer.read, lambda data: os.write(output, data))
+
+
+if __name__ == "__main__":
+    main()
