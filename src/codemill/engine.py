@@ -106,9 +106,12 @@ class Engine:
             frame = frame.join(table, left_on=list(keys), right_on=list(keys.values()), how="left")
             frame = frame.exclude(*[key for key in keys.values() if key in frame.column_names])
         try:
-            return frame.to_arrow()
+            table = frame.to_arrow()
         except Exception as error:  # Daft's own errors share no base class
             raise EngineError(f"join failed: {str(error).splitlines()[0]}") from error
+        # Daft widens strings; the tables of the data model have narrow ones, and Arrow's kernels do not mix the two.
+        narrow = [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in table.schema]
+        return table.cast(pa.schema(narrow))
 
     def _width(self) -> int:
         if self.workers:

@@ -54,12 +54,15 @@ def failed_rules(failed: Sequence[tuple[str, Mask]], problem: pa.Array) -> pa.Ar
 
 def join_notes(failed: Sequence[tuple[str, Mask]], notes: Sequence[pa.Array], count: int) -> pa.Array:
     """One JSON object a row with the notes of the rules it failed; null where it failed none."""
-    if not failed:
+    anywhere = np.logical_or.reduce([mask for _, mask in failed]) if failed else np.zeros(count, dtype=np.bool_)
+    if not anywhere.any():
         return pa.nulls(count, pa.string())
+    here = pa.array(anywhere)
     parts = [
-        pc.if_else(pa.array(mask), note, pa.scalar(None, pa.string()))
+        pc.if_else(pa.array(mask), note, pa.scalar(None, pa.string())).filter(here)
         for (_, mask), note in zip(failed, notes, strict=True)
     ]
+    # Arrow leaves out rows of nulls alone when it skips nulls (pyarrow 25), so only rows with a note are joined.
     joined = pc.binary_join_element_wise(*parts, ", ", null_handling="skip")
     whole = pc.binary_join_element_wise("{", joined, "}", "")
-    return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), whole)
+    return pc.replace_with_mask(pa.nulls(count, pa.string()), here, whole)
