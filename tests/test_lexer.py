@@ -3,7 +3,6 @@
 import inspect
 import re
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -65,13 +64,6 @@ def test_distinct_shingles_are_the_set_in_order(values: list[bytes | None], n: i
     halves = pa.chunked_array([values[: len(values) // 2], values[len(values) // 2 :]], pa.large_binary())
     every = per_row(lexer.shingle(halves, n))
     assert per_row(lexer.distinct_shingles(halves, n)) == [list(dict.fromkeys(row)) for row in every]
-
-
-def test_zero_is_a_hash_like_any_other() -> None:
-    values = np.array([0, 5, 0, 5, 0, 0, 7], np.uint64)
-    offsets = np.array([0, 5, 7], np.int64)
-    assert lexer.distinct_in_place(values, offsets).tolist() == [0, 2, 4]
-    assert values[:4].tolist() == [0, 5, 0, 7]
 
 
 def test_case_and_punctuation_tell_apart_and_layout_does_not() -> None:

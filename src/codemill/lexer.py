@@ -5,8 +5,9 @@ whitespace separates. That keeps what text pipelines throw away (case, punctuati
 kernels are compiled by numba, run over Arrow's own buffers without copies, and release the GIL.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -17,12 +18,14 @@ import pyarrow.compute as pc
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 SPACE, WORD, MARK = 0, 1, 2
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MURMUR1 = np.uint64(0xFF51AFD7ED558CCD)
 _MURMUR2 = np.uint64(0xC4CEB9FE1A85EC53)
+_ONE = np.uint64(1)
 _FNV_START = np.uint64(14695981039346656037)
 _FNV_PRIME = np.uint64(1099511628211)
 # 3 modulo 8, which keeps powers of the base far apart modulo 2**64: swapped tokens give another sum.
@@ -45,7 +48,7 @@ class Shingles:
     """Hashes of token n-grams of several files, one file after the other.
 
     Attributes:
-        values: uint64 hashes.
+        values: uint64 hashes, never 0, which marks free slots in hash tables.
         offsets: int64, one more than files; file `i` has `values[offsets[i]:offsets[i + 1]]`.
     """
 
@@ -101,7 +104,7 @@ def distinct_shingles(column: pa.Array | pa.ChunkedArray, n: int) -> Shingles:
     """As `shingle`, each hash once per row, in order of first place."""
     found = shingle(column, n)
     offsets = distinct_in_place(found.values, found.offsets)
-    return Shingles(found.values[: offsets[-1]].copy(), offsets)
+    return Shingles(found.values[: offsets[-1]], offsets)
 
 
 def _shingle_chunk(data: Bytes, offsets: Ints, n: int) -> tuple[Hashes, Ints]:
@@ -113,9 +116,12 @@ def _shingle_chunk(data: Bytes, offsets: Ints, n: int) -> tuple[Hashes, Ints]:
     return values, places
 
 
-def jit(function: Any) -> Any:
-    """Compile with numba: no GIL, no Python objects, machine code cached on disk where that can be written."""
-    return numba.njit(cache=True, nogil=True)(function)
+def jit(function: Kernel) -> Kernel:
+    """Compile with numba: no GIL, no Python objects, machine code cached on disk where there is a place to write it."""
+    try:
+        return cast(Kernel, numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # neither beside the module nor in the user's cache folder
+        return cast(Kernel, numba.njit(nogil=True)(function))
 
 
 @jit
@@ -174,15 +180,15 @@ def _shingle(data: Bytes, offsets: Ints, n: int, out: Hashes, places: Ints) -> N
             slot = slot + 1 if slot + 1 < n else 0
             count += 1
             if count >= n:
-                out[at] = mix(rolling)
+                out[at] = max(mix(rolling), _ONE)
                 at += 1
         if 0 < count < n:
-            out[at] = mix(rolling + np.uint64(count) * _GOLDEN)
+            out[at] = max(mix(rolling + np.uint64(count) * _GOLDEN), _ONE)
 
 
 @jit
 def distinct_in_place(values: Hashes, offsets: Ints) -> Ints:
-    """Drop repeated hashes within each row, moving the rest forward; the new offsets."""
+    """Drop repeated hashes (none may be 0) within each row, moving the rest forward; the new offsets."""
     largest = 0
     for row in range(len(offsets) - 1):
         largest = max(largest, offsets[row + 1] - offsets[row])
@@ -195,18 +201,13 @@ def distinct_in_place(values: Hashes, offsets: Ints) -> Ints:
         size = table_size(stop - start)
         mask = np.uint64(size - 1)
         table[:size] = 0
-        zero = False
         for index in range(start, stop):
             value = values[index]
-            if value == 0:  # marks a free slot, so it is kept beside the table
-                fresh, zero = not zero, True
-            else:
-                slot = value & mask
-                while table[slot] != 0 and table[slot] != value:
-                    slot = (slot + np.uint64(1)) & mask
-                fresh = table[slot] == 0
+            slot = value & mask
+            while table[slot] != 0 and table[slot] != value:
+                slot = (slot + _ONE) & mask
+            if table[slot] == 0:
                 table[slot] = value
-            if fresh:
                 values[write] = value
                 write += 1
         kept[row + 1] = write
