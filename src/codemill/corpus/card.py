@@ -7,14 +7,29 @@ from codemill.recipe import Recipe
 from codemill.select import Selection
 
 
+def _glob(corpus: str, kind: str) -> str:
+    return f"{corpus}/{kind.split('.', maxsplit=1)[0]}/*.{kind}"
+
+
+def _how_to_load(corpus: str, formats: Sequence[str], main: str) -> list[str]:
+    lines = []
+    for kind in formats:
+        if kind == main:
+            lines.append(f'`datasets.load_dataset(PATH, "{corpus}")`')
+        else:
+            lines.append(f'`datasets.load_dataset("json", data_files=PATH + "/{_glob(corpus, kind)}")`')
+    return lines
+
+
 def dataset_card(recipe: Recipe, selections: Sequence[Selection], counts: Mapping[str, Mapping[str, int]]) -> str:
     """README.md of an output: YAML head with one configuration for each corpus and format, then tables in Markdown."""
+    # `datasets` reads all configurations of a folder with one builder: Parquet where there is any.
+    formats = {kind for corpus in recipe.corpus.values() for kind in corpus.formats}
+    main = "parquet" if "parquet" in formats else "jsonl.zst"
     lines = ["---", "configs:"]
     for name, corpus in recipe.corpus.items():
-        for kind in corpus.formats:
-            folder = kind.split(".")[0]
-            config = name if folder == "parquet" or len(corpus.formats) == 1 else f"{name}-{folder}"
-            lines += [f"- config_name: {config}", f'  data_files: "{name}/{folder}/*.{kind}"']
+        if main in corpus.formats:
+            lines += [f"- config_name: {name}", f'  data_files: "{_glob(name, main)}"']
     lines += ["tags:", "- code", "- codemill", "---", "", f"# {recipe.name}", "", recipe.description, ""]
     lines += [
         f"Made by codemill {__version__} from the recipe `{recipe.name}`, fingerprint `{recipe.fingerprint()}`.",
@@ -28,7 +43,7 @@ def dataset_card(recipe: Recipe, selections: Sequence[Selection], counts: Mappin
             f"{count['files']:,} files of {count['repositories']:,} repositories, {count['bytes']:,} bytes, "
             f"{count['tokens']:,} lexical tokens, in {count['parts']:,} parts.",
             "",
-            f'`datasets.load_dataset(PATH, "{selection.corpus}")`',
+            *_how_to_load(selection.corpus, recipe.corpus[selection.corpus].formats, main),
             "",
             "| rule | seen | dropped | errored |",
             "|---|---:|---:|---:|",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import zstandard
 
 from codemill.annotate.mask import mask
@@ -111,11 +112,11 @@ def _sink(output: Store, kind: str, file: str) -> Iterator[Emit]:
             with zstandard.ZstdCompressor(level=3).stream_writer(stream, closefd=False) as packed:
                 yield lambda table: packed.write(_lines(table)) and None
             return
-        writer: list[pa.parquet.ParquetWriter] = []
+        writer: list[pq.ParquetWriter] = []
 
         def emit(table: pa.Table) -> None:
             if not writer:
-                writer.append(pa.parquet.ParquetWriter(stream, table.schema, **COMPRESSION))
+                writer.append(pq.ParquetWriter(stream, table.schema, **COMPRESSION))
             writer[0].write_table(table)
 
         yield emit

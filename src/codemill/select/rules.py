@@ -118,7 +118,7 @@ def rank(table: pa.Table, prefer: Sequence[str]) -> npt.NDArray[np.int64]:
     """
     keys = [(name.removeprefix("-"), "descending" if name.startswith("-") else "ascending") for name in prefer]
     table = table.select([name for name, _ in keys]).append_column("__row", pa.array(np.arange(table.num_rows)))
-    order = pc.sort_indices(table, sort_keys=[*keys, ("__row", "ascending")], null_placement="at_end").to_numpy()
+    order = pc.sort_indices(table, sort_keys=[*keys, ("__row", "ascending")]).to_numpy()
     ranks = np.empty(table.num_rows, dtype=np.int64)
     ranks[order] = np.arange(table.num_rows)
     return ranks
