@@ -64,6 +64,7 @@ class GitSource(SourceSettings):
     kind: Literal["git"]
     layout: Literal["children", "single"] = "children"
     revision: str = Field("HEAD", description="any revision git understands")
+    max_files: int = Field(2_000_000, gt=0, description="most files of one commit; guards against trees of trees")
 
 
 class ArchiveSource(SourceSettings):

@@ -66,7 +66,22 @@ FACTS = ("stars", "forks", "created_at", "pushed_at", "declared_licence")
 # Problems of content (a property of the blob) and of reading (a property of the occurrence). The former are drops with
 # a reason, the latter are errors with a reason.
 CONTENT_PROBLEMS = ("empty", "binary", "undecodable", "too_large")
-READ_PROBLEMS = ("unreadable", "symlink_outside", "special_file", "archive_limit", "unsafe_path", "missing_object")
+READ_PROBLEMS = (
+    "unreadable",  # the system or the format refused
+    "symlink",  # a link (symbolic, or hard in an archive); its target is a file of its own
+    "symlink_outside",  # a link that points out of its repository
+    "submodule",  # git: a commit of another repository
+    "special_file",  # device, socket, pipe
+    "missing_object",  # the content is known of but is not there: partial clones, null cells
+    "no_repository",  # lies where repositories are expected and is none
+    "no_revision",  # git: a repository without the revision asked for, empty ones among them
+    "too_many_files",  # git: a tree that holds more than the source allows; nothing of it was read
+    "archive_limit",  # the archive broke a limit; what follows in it was not read
+    "corrupt_archive",
+    "encrypted",
+    "unsafe_path",  # a member that would leave the folder it is unpacked into
+    "invalid_row",  # a line that is no JSON object, a cell of the wrong type
+)
 
 DECISION = pa.schema(
     [

@@ -4,6 +4,10 @@ A unit is a piece of a source that is ingested as a whole: a repository at a rev
 rows of a table. Its `state` changes when its content may have changed, so that a later run knows what is new.
 """
 
+import glob
+import os
+import posixpath
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +52,11 @@ class Unit:
         return digest(parts)
 
 
+def stamp(state: str, settings: IngestSettings) -> str:
+    """The state as units carry it once planned: content limits change what a shard holds, so they belong to it."""
+    return digest((state, str(settings.max_bytes)))
+
+
 class SourceReader(Protocol):
     """Lists units and reads one of them."""
 
@@ -71,11 +80,15 @@ class RowBuffer:
 
     def add(self, path: str, content: bytes | None, size: int, problem: str | None = None, origin: str = "") -> bool:
         """Append a row; True when the buffer should be flushed."""
+        text = clean_text(path)
+        if text != path:
+            # Two names may look alike once cleaned: the exact bytes keep their rows apart.
+            origin = f"{origin}%{urllib.parse.quote(os.fsencode(path))}"
         self._rows.append(
             {
                 "repo": self.repo,
                 "revision": self.revision,
-                "path": clean_text(path),
+                "path": text,
                 "origin": origin,
                 "content": content,
                 "bytes": size,
@@ -93,8 +106,44 @@ class RowBuffer:
 
 
 def clean_text(text: str) -> str:
-    """File names as valid UTF-8: bytes that are none (surrogates in Python) become U+FFFD."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Text as valid UTF-8: what is none (bytes of a file name as surrogates, lone surrogates) becomes U+FFFD."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that stand for no byte, as JSON may hold
+        raw = text.encode("utf-8", "surrogatepass")
+    return raw.decode("utf-8", "replace")
+
+
+def link_problem(path: str, target: str) -> str:
+    """Which problem a link at `path` of a repository has that points to `target`: links are never followed."""
+    place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    outside = target.startswith("/") or place == ".." or place.startswith("../")
+    return "symlink_outside" if outside else "symlink"
+
+
+def find_places(path: str) -> list[tuple[str, Path]]:
+    """What a local path or glob names, each with a name: what the wildcards matched.
+
+    `/data/*/repo` gives `owner+name` for `/data/owner+name/repo`, `/data/*/*` gives `owner/name`. A path that exists
+    as written is no glob and is named by its last part.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    literal = Path(path)
+    if literal.exists() or not glob.has_magic(path):
+        if not literal.exists():
+            raise InputError(f"source {path}: expected a file or folder, got nothing there")
+        return [(literal.resolve().name, literal)]
+    parts = literal.parts
+    wild = [index for index, part in enumerate(parts) if glob.has_magic(part)]
+    fixed, tail = Path(*parts[: wild[0]]), len(parts) - 1 - wild[-1]
+    # Path.glob swallows folders that can't be read and takes no absolute patterns.
+    found = sorted(Path(place) for place in glob.glob(path, recursive=True, include_hidden=True))  # noqa: PTH207
+    if not found:
+        raise InputError(f"source {path}: expected something that matches, got nothing")
+    names = [place.relative_to(fixed).parts for place in found]
+    return [("/".join(name[: len(name) - tail]), place) for name, place in zip(names, found, strict=True)]
 
 
 def split_ranges(sizes: list[int], limit_bytes: int, limit_files: int) -> Iterator[tuple[int, int, int]]:
@@ -133,16 +182,22 @@ def load_facts(path: str | None) -> dict[str, dict[str, Any]]:
         table = table.select(["repo", *known]).cast(pa.schema([RAW.field(name) for name in ("repo", *known)]))
     except (pa.ArrowException, ValueError) as error:
         raise InputError(f"facts {path}: expected facts of the documented types, got {error}") from error
-    return {row.pop("repo"): row for row in table.to_pylist()}
+    facts: dict[str, dict[str, Any]] = {}
+    for row in table.to_pylist():
+        repo = row.pop("repo")
+        if repo in facts:
+            raise InputError(f"facts {path}: expected one row per repo, got {repo} twice")
+        facts[repo] = row
+    return facts
 
 
-def require_folder(path: str) -> Path:
-    """The path as a folder.
+def list_folder(path: Path) -> list[Path]:
+    """What lies directly in a folder that the user named, sorted.
 
     Raises:
-        InputError: it is none.
+        InputError: it is no folder, or it can't be read.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise InputError(f"source {path}: expected a folder, got {'a file' if folder.exists() else 'nothing there'}")
-    return folder
+    try:
+        return sorted(path.iterdir(), key=os.fsencode)
+    except OSError as error:
+        raise InputError(f"source {path}: expected a readable folder, got {error.strerror}") from error

@@ -11,7 +11,17 @@ import pyarrow as pa
 from codemill.errors import InputError
 from codemill.recipe import DirectorySource, IngestSettings
 from codemill.schema import digest
-from codemill.sources.base import RowBuffer, Unit, clean_text, load_facts, require_folder, split_ranges
+from codemill.sources.base import (
+    RowBuffer,
+    Unit,
+    clean_text,
+    find_places,
+    link_problem,
+    list_folder,
+    load_facts,
+    split_ranges,
+    stamp,
+)
 
 # Version control's own files are not content.
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn"})
@@ -28,44 +38,65 @@ class Entry:
 
 
 class DirectoryReader:
-    """Reads folders. Symbolic links that stay inside the tree are followed to files, never to folders."""
+    """Reads folders. Links are rows with a problem and are never followed: a link may lead to `.git/config`."""
 
     def __init__(self, settings: DirectorySource) -> None:
         self.settings = settings
         self.facts = load_facts(settings.facts)
 
     def units(self, settings: IngestSettings) -> Iterator[Unit]:
-        root = require_folder(self.settings.path)
-        folders = [root]
-        if self.settings.layout == "children":
-            folders = sorted(child for child in root.iterdir() if child.is_dir() and child.name not in SKIPPED_FOLDERS)
-        for folder in folders:
-            entries = list_entries(folder)
-            state = digest(f"{entry.path}\0{entry.size}\0{entry.mtime}\0{entry.problem}" for entry in entries)
-            repo = clean_text(folder.resolve().name if folder == root else folder.name)
-            sizes = [entry.size for entry in entries]
+        for name, place in child_places(self.settings.path, self.settings.layout):
+            entries = list_entries(place)
+            state = folder_state(entries)
+            sizes = [entry.size if entry.size <= settings.max_bytes else 0 for entry in entries]
             for start, stop, weight in split_ranges(sizes, settings.shard_bytes, settings.shard_files):
-                yield Unit(repo, "", str(folder), state, start, stop, weight)
+                yield Unit(clean_text(name), "", str(place), state, start, stop, weight)
 
     def read(self, unit: Unit, settings: IngestSettings) -> Iterator[pa.RecordBatch]:
-        folder = Path(unit.location)
-        entries = list_entries(folder)[unit.start : unit.stop]
-        if len(entries) != unit.stop - unit.start:
-            raise InputError(
-                f"source {folder}: expected the files listed at the start of the run, got a changed folder"
-            )
+        place = Path(unit.location)
+        entries = list_entries(place)
+        if unit.stop - unit.start != len(entries) and unit.state != stamp(folder_state(entries), settings):
+            # Ranges of a list that has shifted would lose some files and give others twice.
+            raise InputError(f"source {place}: expected no change while it is read, got a changed folder (run again)")
         buffer = RowBuffer(unit.repo, unit.revision, self.facts.get(unit.repo, {}))
-        for entry in entries:
-            content, problem = read_entry(folder, entry, settings.max_bytes)
+        for entry in entries[unit.start : unit.stop]:
+            content, problem = read_entry(place, entry, settings.max_bytes)
             if buffer.add(entry.path, content, entry.size if content is None else len(content), problem):
                 yield buffer.flush()
         yield buffer.flush()
 
 
+def folder_state(entries: list[Entry]) -> str:
+    """Fingerprint of a listing."""
+    return digest(f"{entry.path}\0{entry.size}\0{entry.mtime}\0{entry.problem}" for entry in entries)
+
+
+def child_places(path: str, layout: str) -> list[tuple[str, Path]]:
+    """Name and place of every repository: of a glob each match, of a folder each child or (`single`) the folder."""
+    places = find_places(path)
+    folder = places[0][1]
+    if str(folder) != str(Path(path)):
+        return places  # a glob
+    if not folder.is_dir():
+        raise InputError(f"source {path}: expected a folder, got a file")
+    if layout == "single":
+        return places
+    children = [(child.name, child) for child in list_folder(folder) if child.name not in SKIPPED_FOLDERS]
+    if not children:
+        raise InputError(f"source {path}: expected a folder of repositories, got an empty folder")
+    return children
+
+
 def list_entries(root: Path) -> list[Entry]:
-    """Every entry below `root` that is no folder, sorted by path. Unreadable folders are one entry with a problem."""
+    """Every entry below `root` that is no folder, sorted by path; one with a problem if `root` itself is none.
+
+    A folder that can't be read is one entry with a problem.
+    """
+    if not root.is_dir():
+        return [Entry("", 0, 0, "no_repository")]
+    if root.is_symlink() and Path(os.path.abspath(root)).is_relative_to(root.resolve()):  # noqa: PTH100 - resolve() would follow the link
+        return [Entry("", 0, 0, "symlink_outside")]  # a link to a folder that holds it
     entries: list[Entry] = []
-    real_root = str(root.resolve())
     pending = [""]
     while pending:
         relative = pending.pop()
@@ -77,23 +108,24 @@ def list_entries(root: Path) -> list[Entry]:
             continue
         for item in found:
             path = f"{relative}/{item.name}" if relative else item.name
-            if item.is_dir(follow_symlinks=False):
-                if item.name not in SKIPPED_FOLDERS:
-                    pending.append(path)
-            elif item.name not in SKIPPED_FOLDERS:  # a worktree's or submodule's `.git` is a file
-                entries.append(_entry(item, path, real_root))
+            if item.name in SKIPPED_FOLDERS:  # a worktree's or submodule's `.git` is a file
+                continue
+            entry = _entry(item, path)
+            if entry is None:
+                pending.append(path)
+            else:
+                entries.append(entry)
     return sorted(entries, key=lambda entry: os.fsencode(entry.path))
 
 
-def _entry(item: os.DirEntry[str], path: str, real_root: str) -> Entry:
+def _entry(item: os.DirEntry[str], path: str) -> Entry | None:
+    """What the directory holds there; None for a folder."""
     try:
+        if item.is_dir(follow_symlinks=False):
+            return None
         if item.is_symlink():
-            target = os.path.realpath(item.path)
-            if target != real_root and not target.startswith(real_root + os.sep):
-                return Entry(path, 0, 0, "symlink_outside")
-            if not Path(target).exists():
-                return Entry(path, 0, 0, "unreadable")
-        info = item.stat()
+            return Entry(path, 0, 0, link_problem(path, os.readlink(item.path)))  # noqa: PTH115 - as str, in bytes' encoding
+        info = item.stat(follow_symlinks=False)
     except OSError:
         return Entry(path, 0, 0, "unreadable")
     if not stat.S_ISREG(info.st_mode):
@@ -108,9 +140,11 @@ def read_entry(root: Path, entry: Entry, max_bytes: int) -> tuple[bytes | None, 
     if entry.size > max_bytes:
         return None, "too_large"
     try:
-        # Non-blocking: a file replaced by a pipe since the listing must not hang the run.
-        descriptor = os.open(root / entry.path, os.O_RDONLY | os.O_NONBLOCK)
+        # A file replaced since the listing must neither hang the run (a pipe) nor lead out of the tree (a link).
+        descriptor = os.open(root / entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None, "special_file"
             content = stream.read(max_bytes + 1)
     except OSError:
         return None, "unreadable"

@@ -16,7 +16,7 @@ from codemill.engine import Engine, Task
 from codemill.recipe import IngestSettings, Source
 from codemill.schema import BLOB, FACTS, OCCURRENCE, blob_id, digest, git_blob, occurrence_id
 from codemill.sources import open_source
-from codemill.sources.base import SNIFF_BYTES, Unit
+from codemill.sources.base import SNIFF_BYTES, Unit, stamp
 from codemill.store import Store
 
 
@@ -87,11 +87,9 @@ def plan(store: Store, sources: Sequence[Source], settings: IngestSettings) -> l
     wanted: dict[str, Shard] = {}
     fresh: list[Shard] = []
     for source in sources:
-        # Content limits change what a shard holds, so they belong to the identity of a unit.
-        limit = str(settings.max_bytes)
         new: list[Unit] = []
         for unit in open_source(source).units(settings):
-            stamped = Unit(**{**asdict(unit), "state": digest((unit.state, limit))})
+            stamped = Unit(**{**asdict(unit), "state": stamp(unit.state, settings)})
             held = known.get(stamped.key(source.name))
             if held is None:
                 new.append(stamped)
