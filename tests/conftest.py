@@ -5,10 +5,7 @@ import random
 
 import pytest
 
-WORDS = (
-    "ledger parcel window harbour signal copper meadow lantern orbit timber canal velvet summit anchor"
-    " bridge cellar drift ember falcon garden hollow island jungle kernel"
-).split()
+WORDS = ("ledger", "parcel", "window", "harbour", "signal", "copper", "meadow", "lantern", "orbit", "timber")
 
 
 def python_module(seed, functions=6):
@@ -32,11 +29,11 @@ def python_module(seed, functions=6):
 def c_module(seed):
     pick = random.Random(seed)
     name = pick.choice(WORDS)
-    body = "\n".join(f"    total += values[i] * {pick.randint(2, 99)} - {name}_{number};" for number in range(8))
+    body = "\n".join(f"        total += values[i] * {pick.randint(2, 99)} - {name}_{line};" for line in range(8))
     return (
         f"/* Sums {name} values. */\n#include <stddef.h>\n\nstatic const int {name}_0 = {pick.randint(1, 9)};\n\n"
         f"int {name}_sum(const int *values, size_t count)\n{{\n    int total = 0;\n"
-        f"    for (size_t i = 0; i < count; i++) {{\n{body.replace('    total', '        total')}\n    }}\n    return total;\n}}\n"
+        f"    for (size_t i = 0; i < count; i++) {{\n{body}\n    }}\n    return total;\n}}\n"
     )
 
 

@@ -1,0 +1,104 @@
+"""The command line: every mistake is one line on stderr and exit code 1, every result is there as JSON too."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codemill.recipe import load_recipe
+from tests.test_pipeline import make_recipe
+
+COMMAND = [sys.executable, "-c", "from codemill.cli import main; main()"]
+
+
+def codemill(*arguments, cwd, **environment):
+    env = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run([*COMMAND, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def assert_one_line(done, *words):
+    assert done.returncode == 1
+    assert done.stderr.startswith("codemill: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, repositories):
+    """A folder in which a recipe was run."""
+    path = tmp_path_factory.mktemp("cli")
+    make_recipe(path, repositories)
+    done = codemill("run", "recipe.toml", cwd=path)
+    assert done.returncode == 0, done.stderr
+    (path / "stdout.txt").write_text(done.stdout)
+    (path / "stderr.txt").write_text(done.stderr)
+    return path
+
+
+def test_run_says_what_was_kept_and_why_the_rest_was_not(folder):
+    table = (folder / "stdout.txt").read_text()
+    for words in ("kept", "dropped: exact", "dropped: near", "dropped: binary", "seen", "report.html"):
+        assert words in table
+    progress = (folder / "stderr.txt").read_text().splitlines()
+    assert [line.split()[0] for line in progress] == ["ingest", "annotate", "select", "assemble", "report"]
+    assert (folder / "corpus" / "report.html").stat().st_size > 1000
+
+
+def test_explain_after_run_needs_no_options(folder):
+    done = codemill("explain", "gamma/broken.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "dropped, syntax" in done.stdout
+    result = json.loads(codemill("explain", "gamma/broken.py", "--json", cwd=folder).stdout)
+    assert result["occurrences"][0]["decisions"]["files"]["reason"] == "syntax"
+
+
+def test_select_and_dedup_answer_as_json(folder):
+    steps = json.loads(codemill("select", "recipe.toml", "--json", cwd=folder).stdout)
+    assert steps["files"][0]["rule"] == "readable"
+    assert sum(step["dropped"] for step in steps["files"]) > 0
+    dedup = json.loads(codemill("dedup", "recipe.toml", "--json", cwd=folder).stdout)
+    assert dedup["corpora"]["files"]["exact"]["dropped"] >= 6
+
+
+def test_annotate_runs_one_annotator_and_what_it_needs(tmp_path, repositories):
+    make_recipe(tmp_path, repositories)
+    tables = json.loads(codemill("annotate", "syntax", "recipe.toml", "--json", cwd=tmp_path).stdout)
+    assert set(tables) == {"language", "syntax"}
+    assert (tmp_path / "store" / tables["syntax"]["folder"] / "annotator.json").exists()
+
+
+def test_report_is_written_again(folder):
+    done = codemill("report", "again.html", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "again.html").read_text().lstrip().startswith("<!")
+
+
+def test_init_writes_a_recipe_that_loads_and_overwrites_nothing(tmp_path):
+    assert codemill("init", "mine.toml", cwd=tmp_path).returncode == 0
+    assert load_recipe(tmp_path / "mine.toml").corpus
+    assert_one_line(codemill("init", "mine.toml", cwd=tmp_path), "mine.toml", "expected a new file")
+
+
+def test_the_users_mistakes_are_one_line(tmp_path, folder, repositories):
+    assert_one_line(codemill("run", "nowhere.toml", cwd=tmp_path), "nowhere.toml", "expected")
+    make_recipe(tmp_path, tmp_path / "gone")
+    assert_one_line(codemill("run", "recipe.toml", cwd=tmp_path), "gone", "expected a folder", "nothing there")
+    assert_one_line(codemill("explain", "x.py", cwd=tmp_path), "--store", "expected a store")
+    assert_one_line(codemill("explain", "no/such/file.py", cwd=folder), "no/such/file.py")
+    assert_one_line(codemill("annotate", "beauty", "recipe.toml", cwd=folder), "beauty", "expected one of")
+    assert_one_line(codemill("run", "recipe.toml", "--runner", "spark", cwd=folder), "runner", "spark")
+    make_recipe(tmp_path, repositories, **{'column = "licence.permissive"': 'column = "licence.permisive"'})
+    assert_one_line(codemill("run", "recipe.toml", cwd=tmp_path), "licence.permisive", "expected one of")
+    make_recipe(tmp_path, repositories, **{"timeout_seconds = 5": "timeout_seconds = 'long'"})
+    assert_one_line(codemill("run", "recipe.toml", cwd=tmp_path), "annotate.syntax.timeout_seconds", "long")
+    assert not (tmp_path / "store" / "ingested").exists()
+
+
+def test_help_lists_the_commands():
+    done = codemill("--help", cwd=Path.cwd())
+    for command in ("init", "run", "ingest", "annotate", "dedup", "select", "assemble", "explain", "report"):
+        assert command in done.stdout
