@@ -72,7 +72,7 @@ def test_links_are_never_followed(tmp_path):
         "outdir": str(tmp_path / "secret"),
     }
     for path, target in links.items():
-        os.symlink(target, one / path)
+        (one / path).symlink_to(target)
     rows = rows_of(source(tmp_path / "all"))
     outside = {"out", "outdir"}
     assert problems(rows) == {path: "symlink_outside" if path in outside else "symlink" for path in links}
@@ -94,7 +94,7 @@ def test_what_changes_after_the_listing_neither_hangs_nor_leads_out(tmp_path):
     for name in ("pipe", "link", "gone"):
         (tmp_path / "one" / name).unlink()
     os.mkfifo(tmp_path / "one" / "pipe")
-    os.symlink("../secret", tmp_path / "one" / "link")
+    (tmp_path / "one" / "link").symlink_to("../secret")
     (tmp_path / "one" / "grown").write_bytes(b"x" * 100)
     found = {entry.path: read_entry(tmp_path / "one", entry, 50)[1] for entry in entries}
     assert found == {"pipe": "special_file", "link": "unreadable", "gone": "unreadable", "grown": "too_large"}
@@ -161,9 +161,9 @@ def test_trees_deeper_than_a_path_may_be_are_told(tmp_path):
 
 def test_children_that_are_no_folders_are_rows(tmp_path):
     fill(tmp_path, {"loose.txt": b"x", "one/a": b"a"})
-    os.symlink("gone", tmp_path / "dangling")
-    os.symlink(".", tmp_path / "loop")
-    os.symlink("one", tmp_path / "alias")
+    (tmp_path / "dangling").symlink_to("gone")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "alias").symlink_to("one")
     rows = {row["repo"]: (row["path"], row["problem"]) for row in rows_of(source(tmp_path))}
     assert rows == {
         "one": ("a", None),

@@ -26,9 +26,16 @@ from codemill.sources.directories import SKIPPED_FOLDERS
 
 # Padding and repetition shrink a lot without harm: the ratio is judged once this much came out.
 RATIO_FLOOR = 10_000_000
-CHUNK = 1 << 16
+CHUNK = 1 << 14
 # Extended headers are read into memory as a whole; honest ones are a few hundred bytes.
 HEADER_LIMIT = 1_000_000
+EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 # The window zstd itself accepts unless told otherwise.
 ZSTD_WINDOW = 1 << 27
 LINK_LIMIT = 4096
@@ -113,8 +120,9 @@ def clean_name(name: str) -> str | None:
 class _Metered(io.RawIOBase):
     """What comes out of a decompressor, counted against a budget."""
 
-    def __init__(self, packed: BinaryIO, kind: str, budget: Budget) -> None:
+    def __init__(self, packed: io.BufferedReader, kind: str, budget: Budget) -> None:
         self.packed, self.budget = packed, budget
+        self.fault: Exception | None = None
         zstd = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
         openers: dict[str, Callable[[], Any]] = {
             "gz": partial(gzip.GzipFile, fileobj=packed),
@@ -126,9 +134,16 @@ class _Metered(io.RawIOBase):
         self.inner = openers[kind]()
 
     def read(self, size: int = -1) -> bytes:
-        data: bytes = self.inner.read(CHUNK if size < 0 else min(size, CHUNK))
-        self.budget.packed = self.packed.tell()
-        self.budget.spend(len(data))
+        """What is there, up to `size`. After a fault the stream is at its end, so that what came before is used."""
+        if self.fault is not None:
+            return b""
+        try:
+            data: bytes = self.inner.read1(CHUNK if size < 0 else min(size, CHUNK))
+            self.budget.packed = self.packed.tell()
+            self.budget.spend(len(data))
+        except Exception as error:  # broken streams make the decompressors raise about anything
+            self.fault = error
+            return b""
         return data
 
 
@@ -145,16 +160,15 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise ValueError(f"broken header: {error}") from error
 
     def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
-        extended = (*tarfile.PAX_TYPES, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)  # type: ignore[attr-defined]
-        if self.type in extended and self.size > HEADER_LIMIT:
+        if self.type in EXTENDED and self.size > HEADER_LIMIT:
             raise ValueError("header too large")
         return super()._proc_member(tarfile_)  # type: ignore[misc,no-any-return]
 
 
-def _tar_members(packed: BinaryIO, kind: str, budget: Budget, max_bytes: int | None) -> Iterator[Member]:
+def _tar_members(packed: io.BufferedReader, kind: str, budget: Budget, max_bytes: int | None) -> Iterator[Member]:
     name = ""
+    stream = _Metered(packed, kind, budget)
     try:
-        stream = _Metered(packed, kind, budget)
         with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=_StrictTarInfo) as tar:
             for info in tar:
                 name = info.name
@@ -168,8 +182,9 @@ def _tar_members(packed: BinaryIO, kind: str, budget: Budget, max_bytes: int | N
                 name = ""
     except LimitReached:
         yield Member(name, None, 0, "archive_limit")
-    except Exception:  # a hostile or broken archive makes the parsers raise about anything
-        yield Member(name, None, 0, "corrupt_archive")
+    except Exception:  # broken archives make the parser raise about anything
+        limit = isinstance(stream.fault, LimitReached)
+        yield Member(name, None, 0, "archive_limit" if limit else "corrupt_archive")
 
 
 def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, budget: Budget, max_bytes: int | None) -> Member | None:
