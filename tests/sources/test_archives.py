@@ -220,7 +220,7 @@ def noise(count):
 
 @pytest.mark.parametrize("kind", ["", "gz", "bz2", "xz", "zst"])
 def test_truncated_tars_keep_what_came_before(tmp_path, kind):
-    files = {f"f{index}": noise(20_000 + index) for index in range(10)}
+    files = {f"f{index}": noise(20_000 + index) for index in range(40)}
     data = pack(kind, tar_bytes(files))
     (tmp_path / "x.tar").write_bytes(data[: len(data) // 2])
     rows = rows_of(source(tmp_path))
