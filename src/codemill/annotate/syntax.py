@@ -1,4 +1,4 @@
-"""Syntax of a file by tree-sitter: how much of it its language's grammar can't make sense of; keyed by blob and language.
+"""Syntax of a file by tree-sitter: how much of it its language's grammar can't read; keyed by blob and language.
 
 Raw values only: which share of errors a language may have is the recipe's business, since grammars differ (macros of C
 and C++ make errors that are none). The parsing itself happens in a process of its own, see `syntax_guard`.
@@ -28,10 +28,10 @@ class Grammar:
 
     name: str
     languages: tuple[str, ...]
-    comments: tuple[str, ...] = ()
-    literals: tuple[str, ...] = ()
-    docs: tuple[str, ...] = ()
-    trivial: bool = False
+    comments: tuple[str, ...]
+    literals: tuple[str, ...]
+    docs: tuple[str, ...]
+    trivial: bool
 
     def query(self) -> dict[str, object]:
         """The query of comments and literals, as the worker wants it."""
@@ -46,8 +46,9 @@ def grammars() -> dict[str, Grammar]:
     """All grammars by name."""
     text = resources.files("codemill.data").joinpath("grammars.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)["grammar"]
+    lists = ("languages", "comments", "literals", "docs")
     return {
-        name: Grammar(name, **{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+        name: Grammar(name, *(tuple(entry.get(key, ())) for key in lists), entry.get("trivial", False))
         for name, entry in table.items()
     }
 

@@ -37,7 +37,8 @@ class Grammar:
         import tree_sitter
         import tree_sitter_language_pack
 
-        language = tree_sitter_language_pack.get_language(name)
+        load: Any = tree_sitter_language_pack.get_language  # typed for literal names alone
+        language = load(name)
         self.parser = tree_sitter.Parser(language)
         self.cursor = tree_sitter.QueryCursor
         self.errors = tree_sitter.Query(language, ERRORS)
