@@ -32,6 +32,7 @@ def make_recipe(folder, source, **changes):
         'output = "demo/corpus"': f'output = "{folder / "corpus"}"',
         'kind = "archives"': 'kind = "directories"',
         'path = "demo/packages/*.whl"': f'path = "{source}"',
+        'formats = ["parquet"]': 'formats = ["parquet", "jsonl.zst"]',
         **changes,
     }
     for old, new in replace.items():
@@ -136,7 +137,7 @@ def test_a_second_run_computes_nothing_and_changes_nothing(finished):
 
 def test_a_threshold_recomputes_decisions_alone(tmp_path, repositories):
     run(make_recipe(tmp_path, repositories))
-    changed = make_recipe(tmp_path, repositories, **{"threshold = 0.7": "threshold = 0.99"})
+    changed = make_recipe(tmp_path, repositories, **{"threshold = 0.7": "threshold = 0.9999"})
     summary = run(changed)
     assert not any(entry["computed"] for entry in summary.annotations.values())
     rows = decisions(tmp_path, summary)

@@ -131,7 +131,12 @@ def _parts(listing: pa.Table, level: str) -> Iterator[tuple[str, pa.Table]]:
         row = pc.index_in(starts["place_min"], value_set=listing["place"].combine_chunks())
         home = home.take(row.combine_chunks()).take(first.combine_chunks())
     for shard in pc.unique(home).to_pylist():
-        yield shard, listing.filter(pc.equal(home, shard)).combine_chunks()
+        rows = listing.filter(pc.equal(home, shard))
+        if level == "repository":
+            # A repository's files together, also where its shards are not neighbours.
+            order = ("source", "repo", "revision", "place")
+            rows = rows.sort_by([(name, "ascending") for name in order])
+        yield shard, rows.combine_chunks()
 
 
 def _hash(table: pa.Table) -> str:

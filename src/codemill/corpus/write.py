@@ -1,10 +1,11 @@
 """Writes one part of a corpus: content beside provenance, as Parquet or JSONL.zst, at file or repository level."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from itertools import pairwise
 
+import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,11 +14,15 @@ import zstandard
 from codemill.annotate.mask import mask
 from codemill.engine import Task
 from codemill.errors import ConservationError
+from codemill.sources.base import split_ranges
 from codemill.sources.ingest import contents
 from codemill.store import COMPRESSION, Store
 
 # Beyond this much content a repository is continued in a further row: readers hold whole rows in memory.
 ROW_BYTES = 64_000_000
+# What is read, converted and written at a time.
+GROUP_BYTES = 16_000_000
+GROUP_ROWS = 4096
 REPOSITORY = ("source", "repo", "revision", "stars", "forks", "created_at", "pushed_at", "declared_licence")
 INTERNAL = ("place", "shard", "spans")
 
@@ -46,23 +51,28 @@ def write_part(task: Task) -> Task:
 
 
 def _files(store: Store, listing: pa.Table, kinds: list[str]) -> Iterator[pa.Table]:
-    """The listed occurrences with their content, in the order of the listing, a few megabytes at a time."""
+    """The listed occurrences with their content, in the order of the listing, some megabytes at a time."""
     hidden = [name for name in INTERNAL if name in listing.column_names]
-    for shard in pc.unique(listing["shard"]).to_pylist():
-        rows = listing.filter(pc.equal(listing["shard"], shard))
-        found = pa.Table.from_batches(
-            list(contents(store, shard, pc.unique(rows["blob_id"]), ["blob_id", "git_blob", "content"]))
-        )
+    for start, stop in _runs(listing["shard"]):
+        rows = listing.slice(start, stop - start)
+        wanted = pc.unique(rows["blob_id"])
+        columns = ["blob_id", "git_blob", "content"]
+        found = pa.Table.from_batches(list(contents(store, rows["shard"][0].as_py(), wanted, columns)))
         index = pc.index_in(rows["blob_id"], value_set=found["blob_id"].combine_chunks())
-        for start in range(0, rows.num_rows, 1024):
-            part, where = rows.slice(start, 1024), index.slice(start, 1024)
+        for begin, end, _ in split_ranges(rows["bytes"].to_pylist(), GROUP_BYTES, GROUP_ROWS):
+            part, where = rows.slice(begin, end - begin), index.slice(begin, end - begin)
             content = found["content"].take(where).combine_chunks()
             if kinds:
                 content = _masked(content, part["spans"], kinds)
-            columns = {"content": content.cast(pa.large_string()), "git_blob": found["git_blob"].take(where)}
-            for name in part.drop_columns(hidden).column_names:
-                columns[name] = part[name]
-            yield pa.table(columns)
+            columns_out = {"content": content.cast(pa.large_string()), "git_blob": found["git_blob"].take(where)}
+            yield pa.table({**columns_out, **{name: part[name] for name in part.drop_columns(hidden).column_names}})
+
+
+def _runs(values: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
+    """Ranges of equal neighbours."""
+    codes = values.combine_chunks().dictionary_encode().indices.to_numpy()
+    edges = np.flatnonzero(np.diff(codes)) + 1
+    yield from pairwise([0, *edges.tolist(), len(codes)])
 
 
 def _masked(content: pa.Array, spans: pa.ChunkedArray, kinds: list[str]) -> pa.Array:
@@ -75,32 +85,37 @@ def _masked(content: pa.Array, spans: pa.ChunkedArray, kinds: list[str]) -> pa.A
 
 def _repositories(files: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Files as one row for each repository: its facts, and its files as a list in path order."""
-    waiting: list[dict[str, Any]] = []
-    part = size = 0
-    schema: pa.Schema | None = None
-    key: tuple[Any, ...] | None = None
+    waiting: list[pa.Table] = []  # files of the repository at hand
+    ready: list[pa.Table] = []  # rows of whole repositories, written together
+    part = size = ready_size = 0
+    key = None
     for table in files:
-        schema = schema or table.schema
-        for row in table.to_pylist():
-            here = tuple(row[name] for name in REPOSITORY[:3])
-            full = here == key and size + row["bytes"] > ROW_BYTES
+        names = pc.binary_join_element_wise(table["source"], table["repo"], table["revision"], "\0")
+        for start, stop in _runs(names):
+            piece, here = table.slice(start, stop - start), names[start].as_py()
+            weight = pc.sum(piece["bytes"]).as_py()
+            full = here == key and size + weight > ROW_BYTES
             if waiting and (here != key or full):
-                yield _repository(waiting, part, schema)
-                part, size, waiting = (part + 1 if full else 0), 0, []
-            key = here
-            size += row["bytes"]
-            waiting.append(row)
-    if waiting and schema is not None:
-        yield _repository(waiting, part, schema)
+                ready.append(_repository(waiting, part))
+                part, ready_size, size, waiting = (part + 1 if full else 0), ready_size + size, 0, []
+            if ready_size > GROUP_BYTES:
+                yield pa.concat_tables(ready)
+                ready, ready_size = [], 0
+            key, size = here, size + weight
+            waiting.append(piece)
+    if waiting:
+        yield pa.concat_tables([*ready, _repository(waiting, part)])
 
 
-def _repository(rows: list[dict[str, Any]], part: int, schema: pa.Schema) -> pa.Table:
-    inner = pa.struct([field for field in schema if field.name not in REPOSITORY])
-    files = [{field.name: row[field.name] for field in inner} for row in rows]
-    columns = {name: pa.array([rows[0][name]], schema.field(name).type) for name in REPOSITORY}
+def _repository(pieces: list[pa.Table], part: int) -> pa.Table:
+    """One row out of the files of a repository."""
+    table = pa.concat_tables(pieces).combine_chunks()
+    inner = [name for name in table.column_names if name not in REPOSITORY]
+    files = pa.StructArray.from_arrays([table[name].combine_chunks() for name in inner], inner)
+    columns = {name: table[name].combine_chunks().slice(0, 1) for name in REPOSITORY}
     columns["part"] = pa.array([part], pa.int32())
-    columns["file_count"] = pa.array([len(rows)], pa.int64())
-    columns["files"] = pa.array([files], pa.large_list(inner))
+    columns["file_count"] = pa.array([table.num_rows], pa.int64())
+    columns["files"] = pa.LargeListArray.from_arrays(pa.array([0, table.num_rows], pa.int64()), files)
     return pa.table(columns)
 
 
@@ -126,7 +141,4 @@ def _sink(output: Store, kind: str, file: str) -> Iterator[Emit]:
 
 def _lines(table: pa.Table) -> bytes:
     """JSON lines, timestamps in ISO 8601."""
-    rows = table.to_pylist()
-    return "".join(
-        json.dumps(row, ensure_ascii=False, default=lambda time: time.isoformat()) + "\n" for row in rows
-    ).encode()
+    return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in table.to_pylist())
