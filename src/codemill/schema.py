@@ -63,15 +63,18 @@ OCCURRENCE = pa.schema(
 
 FACTS = ("stars", "forks", "created_at", "pushed_at", "declared_licence")
 
-# Problems of content (a property of the blob) and of reading (a property of the occurrence). The former are drops with
-# a reason, the latter are errors with a reason.
+# Why a file has no content. Content that is no text: dropped with this as the reason.
 CONTENT_PROBLEMS = ("empty", "binary", "undecodable", "too_large")
-READ_PROBLEMS = (
-    "unreadable",  # the system or the format refused
+# No content by nature: dropped, as content problems are.
+ENTRY_PROBLEMS = (
     "symlink",  # a link (symbolic, or hard in an archive); its target is a file of its own
     "symlink_outside",  # a link that points out of its repository
     "submodule",  # git: a commit of another repository
     "special_file",  # device, socket, pipe
+)
+# Content there should have been: errored.
+READ_PROBLEMS = (
+    "unreadable",  # the system or the format refused
     "missing_object",  # the content is known of but is not there: partial clones, null cells
     "no_repository",  # lies where repositories are expected and is none
     "no_revision",  # git: a repository without the revision asked for, empty ones among them
