@@ -21,6 +21,8 @@ from codemill.select import Selection
 from codemill.store import Store
 
 FACT_COLUMNS = ("stars", "forks", "created_at", "pushed_at", "declared_licence")
+# The engine weighs work by bytes of content at the pace of a parser; writing is about ten times as fast.
+PACE = 10
 VERSION = 1  # raise it when the files' layout changes
 
 
@@ -47,7 +49,8 @@ def assemble(
         listing = _listing(store, selection, settings, index, data.annotations)
         plan = _plan(store, output, selection.corpus, settings, listing)
         missing = [task for task in plan if not _written(output, task)]
-        list(engine.map("codemill.corpus.write:write_part", missing, sum(task["weight"] for task in missing)))
+        weight = sum(task["weight"] for task in missing) // PACE
+        list(engine.map("codemill.corpus.write:write_part", missing, weight))
         _remove_others(output, selection.corpus, plan)
         counts[selection.corpus] = _count(selection, listing, plan)
     store.delete_folder("scratch/assemble")

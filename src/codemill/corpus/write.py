@@ -38,7 +38,7 @@ def write_part(task: Task) -> Task:
     store, output = Store(task["store"]), Store(task["output"])
     listing = store.read(task["listing"])
     with contextlib.ExitStack() as stack:
-        sinks = [stack.enter_context(_sink(output, kind, file)) for kind, file in task["files"].items()]
+        sinks = [stack.enter_context(open_sink(output, kind, file)) for kind, file in task["files"].items()]
         rows = _files(store, listing, task["mask"])
         written = 0
         for table in _repositories(rows) if task["level"] == "repository" else rows:
@@ -120,7 +120,7 @@ def _repository(pieces: list[pa.Table], part: int) -> pa.Table:
 
 
 @contextlib.contextmanager
-def _sink(output: Store, kind: str, file: str) -> Iterator[Emit]:
+def open_sink(output: Store, kind: str, file: str) -> Iterator[Emit]:
     """A function that appends a table to the file, which appears when all went well."""
     with output.writing(file) as stream:
         if kind == "jsonl.zst":
