@@ -18,6 +18,7 @@ ROOMS = (
     ("label",),
     ("dedup",),
     ("select",),
+    ("assess",),
     ("corpus",),
     ("report",),
     ("explain", "pipeline"),
@@ -60,7 +61,9 @@ def test_only_the_engine_knows_the_runner():
 
 
 def test_scoring_never_imports_training():
-    assert not [name for name in imports(SOURCE / "annotate" / "quality.py") if name.startswith("codemill.quality.train")]
+    assert not [
+        name for name in imports(SOURCE / "annotate" / "quality.py") if name.startswith("codemill.quality.train")
+    ]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

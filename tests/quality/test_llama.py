@@ -146,7 +146,7 @@ def test_fit_save_load_score(tmp_path, checkpoint):
 @needs_torch
 def test_inputs_keep_to_the_limit_and_end_alike(checkpoint):
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-    ids = encode(tokenizer, [b"def good(): return 1\n" * 50, b"x"], ["Python", None], 32)
+    ids = encode(tokenizer, [b"def good(): return 1\n" * 50, "x"], ["Python", ""], 32)
     suffix = tokenizer("\n\nQuality:", add_special_tokens=False)["input_ids"]
     assert len(ids[0]) == 32 and all(row[-len(suffix) :] == suffix for row in ids)
     assert tokenizer.decode(ids[1]).startswith("unknown\nx")

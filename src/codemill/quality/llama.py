@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from codemill.errors import InputError, MissingExtra
 from codemill.quality.rubric import SCORES
+from codemill.quality.scorer import SCHEMA, as_list, languages_of
 
 CARD = "scorer.json"  # what a folder holds, beside the files that Transformers knows
 SUFFIX = "\n\nQuality:"  # the head reads the last token: the same one for every file
@@ -40,7 +41,7 @@ def checkpoint_arguments(checkpoint: str) -> tuple[str, dict[str, Any]]:
     return checkpoint, {}
 
 
-def encode(tokenizer: Any, contents: Sequence[bytes], languages: Sequence[str | None], limit: int) -> list[list[int]]:
+def encode(tokenizer: Any, contents: Sequence[bytes | str], languages: Sequence[str], limit: int) -> list[list[int]]:
     """Token ids of files: the language on a line, as much of the file as fits into `limit` tokens, and the suffix.
 
     Bytes that are no UTF-8 become U+FFFD.
@@ -49,12 +50,17 @@ def encode(tokenizer: Any, contents: Sequence[bytes], languages: Sequence[str | 
     suffix = tokenizer(SUFFIX, add_special_tokens=False)["input_ids"]
     size = limit * _CHARACTERS_PER_TOKEN
     texts = [
-        f"{language or 'unknown'}\n" + content[: 4 * size].decode("utf-8", "replace")[:size]
+        f"{language or 'unknown'}\n" + _text(content, size)
         for content, language in zip(contents, languages, strict=True)
     ]
     room = limit - len(begin) - len(suffix)
     bodies = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     return [[*begin, *body[:room], *suffix] for body in bodies]
+
+
+def _text(content: bytes | str, size: int) -> str:
+    """The first `size` characters."""
+    return content[:size] if isinstance(content, str) else content[: 4 * size].decode("utf-8", "replace")[:size]
 
 
 def length_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
@@ -115,23 +121,23 @@ class LlamaScorer:
 
     def score(
         self,
-        contents: Sequence[bytes],
-        languages: Sequence[str | None] | None = None,
-        paths: Sequence[str | None] | None = None,
+        contents: Sequence[bytes | str] | pa.Array,
+        languages: Sequence[str | None] | pa.Array | None = None,
+        paths: Sequence[str | None] | pa.Array | None = None,
     ) -> pa.RecordBatch:
-        """Overall and aspects of files, float32 in 0..10, in the order given.
-
-        Languages that are not given are found from path and content.
-        """
+        """Ratings of files; see `Scorer.score`."""
         if self._loaded is None:
             self.load()
         assert self._loaded is not None
         torch, tokenizer, model = self._loaded
-        names = languages if languages is not None else _languages(contents, paths)
-        ids = encode(tokenizer, contents, names, self.limit)
+        files = as_list(contents, "contents", len(contents))
+        if None in files:
+            raise InputError(f"contents: expected bytes or text, got null at {files.index(None)}")
+        given = as_list(languages, "languages", len(files)), as_list(paths, "paths", len(files))
+        ids = encode(tokenizer, files, languages_of(files, *given), self.limit)
         values = predict(torch, model, ids, self.batch_tokens)
         columns = [pa.array(values[:, index], pa.float32()) for index in range(len(SCORES))]
-        return pa.RecordBatch.from_arrays(columns, names=list(SCORES))
+        return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
 def predict(torch: Any, model: Any, ids: Sequence[list[int]], batch_tokens: int) -> np.ndarray:
@@ -143,10 +149,3 @@ def predict(torch: Any, model: Any, ids: Sequence[list[int]], batch_tokens: int)
             logits = model(input_ids=tokens.to(model.device), attention_mask=mask.to(model.device)).logits
             values[batch] = logits.float().cpu().numpy()
     return np.clip(values * 10, 0, 10)
-
-
-def _languages(contents: Sequence[bytes], paths: Sequence[str | None] | None) -> list[str | None]:
-    import enry
-
-    names = paths if paths is not None else [None] * len(contents)
-    return [enry.get_language(path or "", content) or None for path, content in zip(names, contents, strict=True)]

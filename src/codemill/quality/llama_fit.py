@@ -21,6 +21,7 @@ from pydantic import Field
 from codemill.errors import InputError
 from codemill.quality.llama import CARD, checkpoint_arguments, encode, import_extra, length_batches, padded, predict
 from codemill.quality.rubric import SCORES
+from codemill.quality.scorer import languages_of
 from codemill.quality.table import read_labels, with_contents
 from codemill.recipe import Strict
 
@@ -148,8 +149,8 @@ def _share(group: str, seed: int) -> float:
 
 def _encoded(tokenizer: Any, table: pa.Table, settings: LlamaSettings) -> _Data:
     columns = [table[name].cast(pa.float32()).to_numpy(zero_copy_only=False) for name in SCORES]
-    contents, languages = table["content"].to_pylist(), table["language"].to_pylist()
-    ids = encode(tokenizer, contents, languages, settings.max_tokens)
+    contents, languages, paths = (table[name].to_pylist() for name in ("content", "language", "path"))
+    ids = encode(tokenizer, contents, languages_of(contents, languages, paths), settings.max_tokens)
     return _Data(ids, np.stack(columns, axis=1) / 10)
 
 

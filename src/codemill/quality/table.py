@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from codemill.errors import InputError
 from codemill.quality.rubric import ASPECTS, SCORES
-from codemill.schema import git_blob
+from codemill.schema import blob_id, git_blob
 
 # One row per sampled file. `error` says why there is no rating; else the scores are there.
 LABELS = pa.schema(
@@ -111,12 +111,17 @@ def with_contents(
     if "content" not in table.column_names:
         raise InputError(f"contents {source}: expected a column content, got {', '.join(table.column_names)}")
     content = as_bytes(table["content"])
-    key = "blob_id" if "blob_id" in table.column_names and labels["blob_id"].null_count == 0 else "git_blob"
-    theirs = next((name for name in (key, "blob") if name in table.column_names), None)
-    if key == "git_blob" and theirs is None:
-        ids = pa.array([git_blob(value) if value is not None else None for value in content.to_pylist()], pa.string())
+    if "blob" in table.column_names and "git_blob" not in table.column_names:
+        table = table.rename_columns({"blob": "git_blob"})
+    usable = [name for name in ("blob_id", "git_blob") if labels[name].null_count == 0]
+    if not usable:
+        raise InputError(f"labels {labels_path}: expected blob_id or git_blob in every row, got nulls in both")
+    key = next((name for name in usable if name in table.column_names), usable[0])
+    if key in table.column_names:
+        ids = table[key].combine_chunks()
     else:
-        ids = table[theirs].combine_chunks()
+        make = blob_id if key == "blob_id" else git_blob
+        ids = pa.array([make(value) if value is not None else None for value in content.to_pylist()], pa.string())
     index = pc.index_in(labels[key], value_set=ids)
     found = pc.is_valid(index)
     if not pc.any(found).as_py():

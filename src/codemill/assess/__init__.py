@@ -1,0 +1,1 @@
+"""Measuring judges: a scorer against ratings and simple baselines, and two oracles against each other."""
