@@ -4,6 +4,11 @@ import os
 import random
 
 import pytest
+from hypothesis import settings
+
+# No test asserts a time: machines differ, and the first example of a test may compile a kernel.
+settings.register_profile("codemill", deadline=None)
+settings.load_profile("codemill")
 
 WORDS = ("ledger", "parcel", "window", "harbour", "signal", "copper", "meadow", "lantern", "orbit", "timber")
 

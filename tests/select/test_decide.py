@@ -1,0 +1,117 @@
+"""Decisions add up and name the first failed rule, whatever the values, the problems and the rules."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codemill.errors import ConservationError
+from codemill.recipe import AlarmSettings, QuantileRule, ValueRule
+from codemill.schema import CONTENT_PROBLEMS, READ_PROBLEMS
+from codemill.select.decide import _Run, check_conservation
+
+PROBLEMS = [None, None, None, CONTENT_PROBLEMS[0], READ_PROBLEMS[0]]
+row = st.fixed_dictionaries(
+    {
+        "problem": st.sampled_from(PROBLEMS),
+        "a": st.one_of(st.none(), st.floats(0, 10)),
+        "failed": st.booleans(),
+        "b": st.integers(0, 5),
+        "tokens": st.integers(0, 50),
+        "language": st.sampled_from(["C", "Python"]),
+    }
+)
+rule = st.one_of(
+    st.builds(
+        lambda low, missing: {"column": "x.a", "min": low, "missing": missing},
+        st.floats(0, 10),
+        st.sampled_from(["keep", "drop"]),
+    ),
+    st.builds(lambda high: {"column": "y.b", "max": high}, st.integers(0, 5)),
+    st.builds(
+        lambda share, by, within: {"column": "x.a", "drop_lowest": share, "by": by, "within": within},
+        st.floats(0.05, 0.9),
+        st.sampled_from(["rows", "tokens", "bytes"]),
+        st.sampled_from(["all", "language", "source"]),
+    ),
+)
+
+
+def signals(rows):
+    """A table as `gather` makes it: annotator x failed on some rows, y knows all that are readable."""
+    count = len(rows)
+    readable = [one["problem"] is None for one in rows]
+    broken = [ok and one["failed"] for ok, one in zip(readable, rows, strict=True)]
+    values = [one["a"] if ok and not bad else None for one, ok, bad in zip(rows, readable, broken, strict=True)]
+    return pa.table(
+        {
+            "occurrence_id": [f"{number:032x}" for number in range(count)],
+            "source": ["s"] * count,
+            "repo": ["r"] * count,
+            "revision": [""] * count,
+            "path": [f"p{number}" for number in range(count)],
+            "blob_id": [f"{number:064x}" for number in range(count)],
+            "bytes": pa.array([7] * count, pa.int64()),
+            "problem": pa.array([one["problem"] for one in rows], pa.string()),
+            "language.language": pa.array(
+                [one["language"] if ok else None for one, ok in zip(rows, readable, strict=True)], pa.string()
+            ),
+            "rules.tokens": pa.array(
+                [one["tokens"] if ok else None for one, ok in zip(rows, readable, strict=True)], pa.int64()
+            ),
+            "x.a": pa.array(values, pa.float64()),
+            "x.error": pa.array(["it broke" if bad else None for bad in broken], pa.string()),
+            "y.b": pa.array([one["b"] if ok else None for one, ok in zip(rows, readable, strict=True)], pa.int64()),
+        }
+    )
+
+
+@given(st.lists(row, min_size=1, max_size=25), st.lists(rule, max_size=4))
+def test_every_row_has_one_decision_and_it_is_the_first_that_failed(rows, settings_of_rules):
+    run = _Run(signals(rows))
+    rules = []
+    for number, settings in enumerate(settings_of_rules):
+        kind = QuantileRule if "drop_lowest" in settings else ValueRule
+        rules.append(kind(name=f"r{number}", **settings))
+        (run.quantile if kind is QuantileRule else run.value)(rules[-1])
+    selection = run.finish("c", AlarmSettings())
+    check_conservation(selection, len(rows))
+    for one, decision in zip(rows, selection.decisions.to_pylist(), strict=True):
+        broken = one["problem"] is None and one["failed"]
+        if one["problem"]:
+            assert decision["status"] == ("errored" if one["problem"] in READ_PROBLEMS else "dropped")
+            assert decision["reasons"] == [decision["reason"]] == [one["problem"]]
+            continue
+        looked = json.loads(decision["evidence"]) if decision["evidence"] else {}
+        assert list(looked) == decision["reasons"]
+        if decision["status"] == "kept":
+            assert decision["reasons"] == []
+        elif decision["status"] == "dropped":
+            assert decision["reason"] == decision["reasons"][0]
+        else:
+            # Errored: the rule that met it needed a value its annotator failed to give.
+            assert broken
+            assert next(r for r in rules if r.name == decision["reason"]).column == "x.a"
+        if broken and any(r.column == "x.a" for r in rules):
+            assert decision["status"] != "kept"
+
+
+def test_counts_that_do_not_add_up_are_refused():
+    run = _Run(signals([{"problem": None, "a": 1.0, "failed": False, "b": 1, "tokens": 1, "language": "C"}]))
+    selection = run.finish("c", AlarmSettings())
+    with pytest.raises(ConservationError, match="expected 2 seen = kept"):
+        check_conservation(selection, 2)
+
+
+def test_groups_that_lose_too_much_to_dedup_are_named():
+    rows = [{"problem": None, "a": 1.0, "failed": False, "b": 1, "tokens": 1, "language": name} for name in "CCCCP"]
+    for one in rows:
+        one["language"] = {"C": "C", "P": "Python"}[one["language"]]
+    run = _Run(signals(rows))
+    lost = [True, True, True, False, False]
+    run.dedup_steps.append((run.alive.copy(), np.array(lost)))
+    alarms = run.finish("c", AlarmSettings(share=0.7, min_files=2)).alarms
+    assert alarms == ["language C lost 3 of 4 files (75%) to deduplication"]
