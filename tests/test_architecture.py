@@ -21,6 +21,7 @@ ROOMS = (
     ("assess",),
     ("corpus",),
     ("report",),
+    ("commits",),
     ("explain", "pipeline"),
     ("console",),
     ("cli", "docs"),

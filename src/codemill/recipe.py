@@ -156,6 +156,11 @@ class DedupRule(Strict):
 
     name: str
     dedup: Literal["exact", "near", "repository"]
+    on: str | None = Field(
+        None,
+        pattern=r"^[a-z_]+\.[a-z0-9_]+$",
+        description="of exact: a column whose equal values make duplicates, in the place of the content",
+    )
     threshold: float = Field(0.7, gt=0, le=1, description="least Jaccard similarity of a near-duplicate")
     prefer: tuple[str, ...] = Field(
         ("-occurrence.stars", "occurrence.created_at", "occurrence.path"),

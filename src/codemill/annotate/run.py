@@ -57,6 +57,8 @@ def run_annotators(
     """
     names = {annotator.name for annotator in annotators}
     for annotator in annotators:
+        if not isinstance(annotator, Annotator | GlobalAnnotator):
+            raise RecipeError(f"annotate.{annotator.name}: expected an annotator of files, got one of commits")
         needs = annotator.needs if isinstance(annotator, GlobalAnnotator) else ()
         needs += ("language",) if annotator.key == "blob_language" else ()
         for needed in needs:

@@ -146,7 +146,10 @@ class _Run:
     def dedup(self, rule: DedupRule, store: Store, engine: Engine, data: Data) -> None:
         names = ["occurrence_id", "source", "repo", "revision", "path", "blob_id"]
         alive = pa.array(self.alive)
-        rows = self.signals.select(names).append_column("rank", pa.array(rank(self.signals, rule.prefer)))
+        rows = self.signals
+        if rule.on is not None:
+            rows = rows.set_column(rows.column_names.index("blob_id"), "blob_id", rows[rule.on].cast(pa.string()))
+        rows = rows.select(names).append_column("rank", pa.array(rank(self.signals, rule.prefer)))
         found: Duplicates = find_duplicates(rule, rows.filter(alive), store, engine, data)
         index = np.flatnonzero(self.alive)
         failed = np.zeros(self.count, dtype=np.bool_)

@@ -24,6 +24,8 @@ def wanted_columns(rules: Iterable[Rule], corpora: Iterable[CorpusSettings]) -> 
             columns[rule.column] = None
         elif isinstance(rule, DedupRule):
             columns.update({name.removeprefix("-"): None for name in rule.prefer})
+            if rule.on is not None:
+                columns[rule.on] = None
     for corpus in corpora:
         columns.update(dict.fromkeys(corpus.columns))
     return list(columns)

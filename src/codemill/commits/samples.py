@@ -1,0 +1,183 @@
+"""Turns the kept commits of a corpus into output files: plans the parts, has workers write them, checks the counts."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from codemill.annotate.run import Annotation
+from codemill.commits.plan import CommitShard, table_file
+from codemill.commits.settings import CommitRecipe
+from codemill.commits.table import CommitTable, SampleTable
+from codemill.commits.template import load_template
+from codemill.commits.write import VERSION
+from codemill.engine import Engine, Task
+from codemill.errors import ConservationError
+from codemill.schema import digest
+from codemill.select import Selection
+from codemill.store import Store, annotation_folder
+
+FACTS = ("stars", "forks", "created_at", "pushed_at", "declared_licence")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What sampling one corpus gave: the values of every commit it was asked about, and the output parts."""
+
+    annotation: Annotation
+    parts: list[Task]
+    asked: int
+
+
+def make_samples(
+    store: Store, engine: Engine, recipe: CommitRecipe, shards: Sequence[CommitShard], what: tuple[str, Selection]
+) -> tuple[Made, str]:
+    """Write the samples of one corpus.
+
+    Args:
+        store: holds the histories as read.
+        engine: where the work runs.
+        recipe: the run.
+        shards: all shards of the run.
+        what: name of the corpus, and its selection by the recipe's own rules.
+
+    Returns:
+        What was made, and one line on it.
+    """
+    corpus = what[0]
+    output = Store(recipe.output)
+    if output.exists("codemill.json"):
+        output.delete("codemill.json")
+    parts = list(_plan(store, output, recipe, shards, what))
+    missing = [part for part in parts if not _written(store, output, part)]
+    weight = 1_000_000 * sum(part["rows"] for part in missing)
+    list(engine.map("codemill.commits.write:write_part", missing, weight))
+    store.delete_folder("scratch/commits")
+    settings = recipe.corpus[corpus]
+    folder = _folder(recipe, corpus)
+    files = [part["values"] for part in parts]
+    if not files:  # rules that look at samples need a table, if an empty one
+        files = [f"{folder}/none.parquet"]
+        store.write(files[0], SampleTable.schema().empty_table())
+    store.write_json(f"{folder}/annotator.json", {"name": "sample", "corpus": settings.model_dump(mode="json")})
+    made = Made(
+        Annotation(SampleTable(SampleTable.Params()), folder, files), parts, sum(part["rows"] for part in parts)
+    )
+    fresh = sum(part["rows"] for part in missing)
+    return made, f"{made.asked:,} commits, {fresh:,} of them new, {len(parts):,} parts"
+
+
+def check_written(store: Store, recipe: CommitRecipe, corpus: str, selection: Selection, made: Made) -> dict[str, int]:
+    """What the corpus holds; parts that hold nothing or that nobody asks for any more are removed.
+
+    Raises:
+        ConservationError: what was written is not what was kept.
+    """
+    output = Store(recipe.output)
+    values = store.read_all(made.annotation.files, SampleTable.schema())
+    good = pc.and_(pc.and_(values["fits"], values["clean"]), pc.is_valid(values["round_trip"]))
+    samples = values.filter(good)
+    kept = selection.decisions.filter(pc.equal(selection.decisions["status"], "kept"))
+    if samples.num_rows != kept.num_rows or values.num_rows != made.asked:
+        raise ConservationError(
+            f"corpus {corpus}: expected {kept.num_rows} kept commits as samples, got {samples.num_rows}"
+        )
+    if not pc.all(pc.is_in(samples["occurrence_id"], value_set=kept["occurrence_id"].combine_chunks())).as_py():
+        raise ConservationError(f"corpus {corpus}: expected samples of kept commits alone, got others")
+    wanted = set()
+    for part in made.parts:
+        ids = store.read(part["values"], ["occurrence_id"])["occurrence_id"].combine_chunks()
+        if pc.any(pc.is_in(ids, value_set=samples["occurrence_id"].combine_chunks())).as_py():
+            wanted |= set(part["files"].values())
+    for folder in (f"{corpus}/parquet", f"{corpus}/jsonl"):
+        for file in output.files(folder):
+            if file not in wanted:
+                output.delete(file)
+    return {
+        "files": kept.num_rows,
+        "bytes": pc.sum(kept["bytes"]).as_py() or 0,
+        "tokens": pc.sum(samples["tokens"]).as_py() or 0,
+        "target_tokens": pc.sum(samples["target_tokens"]).as_py() or 0,
+        "repositories": kept.group_by(["source", "repo"]).aggregate([]).num_rows,
+        "parts": len(wanted) // max(len(recipe.corpus[corpus].formats), 1),
+    }
+
+
+def _folder(recipe: CommitRecipe, corpus: str) -> str:
+    """Where the values of a corpus's samples lie: named by all that they depend on beside the commits."""
+    settings = recipe.corpus[corpus]
+    template = load_template(settings.template, settings.tokens).fingerprint()
+    shape = settings.model_dump_json(exclude={"rules", "formats", "columns"})
+    table = CommitTable(recipe.history).fingerprint()
+    return annotation_folder("sample", digest((str(VERSION), shape, template, table)))
+
+
+def _plan(
+    store: Store, output: Store, recipe: CommitRecipe, shards: Sequence[CommitShard], what: tuple[str, Selection]
+) -> Iterator[Task]:
+    """One task for each shard that holds kept commits; its listing lies in the store for the worker to read."""
+    corpus, selection = what
+    settings = recipe.corpus[corpus]
+    listing = _listing(recipe, selection, corpus)
+    folder = _folder(recipe, corpus)
+    for shard in shards:
+        ids = store.read(f"occurrences/{shard.name}.parquet", ["occurrence_id", *FACTS]).combine_chunks()
+        index = pc.index_in(listing["occurrence_id"], value_set=ids["occurrence_id"].combine_chunks())
+        here = pc.is_valid(index)
+        rows = listing.filter(here)
+        if not rows.num_rows:
+            continue
+        facts = ids.take(index.combine_chunks().drop_null())
+        for name in FACTS:
+            rows = rows.append_column(name, facts[name])
+        rows = rows.combine_chunks()
+        key = digest((_hash(rows), folder, str(settings.formats)))
+        part: Task = {
+            "store": store.root,
+            "output": output.root,
+            "repo": shard.place.repo,
+            "location": shard.place.location,
+            "table": table_file(recipe.history, shard.name),
+            "settings": recipe.history.model_dump(mode="json"),
+            "corpus": settings.model_dump(mode="json"),
+            "extra": [name for name in rows.column_names if name not in _IDENTITY],
+            "files": {kind: f"{corpus}/{kind.split('.')[0]}/{shard.name}-{key}.{kind}" for kind in settings.formats},
+            "listing": f"scratch/commits/{corpus}-{shard.name}.parquet",
+            "values": f"{folder}/{shard.name}-{key}.parquet",
+            "rows": rows.num_rows,
+        }
+        if not _written(store, output, part):
+            store.write(part["listing"], rows)
+        yield part
+
+
+_IDENTITY = ("occurrence_id", "source", "repo", "revision")
+
+
+def _listing(recipe: CommitRecipe, selection: Selection, corpus: str) -> pa.Table:
+    """The kept commits with the columns that go beside their samples."""
+    table = selection.decisions.select(list(_IDENTITY))
+    for column in recipe.corpus[corpus].columns:
+        table = table.append_column(column.replace(".", "_", 1), selection.signals[column])
+    return table.filter(pc.equal(selection.decisions["status"], "kept")).combine_chunks()
+
+
+def _hash(table: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def _written(store: Store, output: Store, part: dict[str, Any]) -> bool:
+    """Whether values and files are there. Files of parts without a sample are removed at the end of a run."""
+    if not store.exists(part["values"]):
+        return False
+    if all(output.exists(file) for file in part["files"].values()):
+        return True
+    values = store.read(part["values"], ["fits", "clean", "round_trip"])
+    good = pc.and_(pc.and_(values["fits"], values["clean"]), pc.is_valid(values["round_trip"]))
+    return not pc.any(good).as_py()
