@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format docs clean
+.PHONY: demo test test-llama check format docs clean
 
 demo: $(READY)
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest demo/packages --requirement recipes/demo-packages.txt
@@ -12,6 +12,11 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The llama backend: installs PyTorch and Transformers.
+test-llama: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,llama]'
+	$(BIN)/python -m pytest tests/quality/test_llama.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,13 @@ import pytest
 from codemill.errors import InputError, RecipeError, StoreError
 from codemill.label.cache import Answers
 from codemill.label.oracle import label
-from codemill.label.settings import LabelSettings
+from codemill.label.settings import (
+    BudgetSettings,
+    EndpointSettings,
+    LabelSettings,
+    SampleSettings,
+    load_label_settings,
+)
 from tests.llm_server import Reply, as_json, as_line, serve
 
 LANGUAGES = ("Python", "Go", "Shell")
@@ -355,3 +362,42 @@ def test_an_unknown_rubric_is_one_line(tmp_path):
         pytest.raises(RecipeError, match="rubric: expected one of 1, got 9"),
     ):
         label(settings(tmp_path, server, rubric=9))
+
+
+def test_the_recipe_that_ships_is_sound_and_every_setting_is_documented():
+    root = Path(__file__).parent.parent.parent
+    load_label_settings(root / "recipes" / "label.toml")
+    text = (root / "docs" / "quality.md").read_text()
+    for table, model in {"": LabelSettings, "sample.": SampleSettings, "endpoint.": EndpointSettings,
+                         "budget.": BudgetSettings}.items():  # fmt: skip
+        for name in set(model.model_fields) - {"sample", "endpoint", "budget"}:
+            assert f"`{table}{name}`" in text, f"docs/quality.md says nothing of {table}{name}"
+
+
+def test_settings_are_read_and_overridden(tmp_path):
+    path = tmp_path / "label.toml"
+    path.write_text('output = "o"\n[sample]\nsource = "s"\n[endpoint]\nbase_url = "http://x/v1"\nmodel = "m"\n')
+    changed = load_label_settings(path, {"endpoint": {"model": "n"}, "budget": {"tokens": 5}, "shown": 9})
+    assert (changed.endpoint.model, changed.endpoint.base_url, changed.budget.tokens, changed.shown) == (
+        "n", "http://x/v1", 5, 9,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("output = ", "expected a readable TOML file"),
+        ('output = "o"\n[sample]\nsource = "s"\n[endpoint]\nbase_url = "ftp://x"\nmodel = "m"', "endpoint.base_url"),
+        ('output = "o"\n[sample]\nsource = "s"\n[endpoint]\nbase_url = "http://x"\nmodel = "m"\nmodle = 1', "modle"),
+        (
+            'output = "o"\nshown = 0\n[sample]\nsource = "s"\n[endpoint]\nbase_url = "http://x"\nmodel = "m"',
+            "shown.*got 0",
+        ),
+    ],
+)
+def test_wrong_settings_are_one_line(tmp_path, text, message):
+    path = tmp_path / "label.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_label_settings(path)
+    assert "\n" not in str(caught.value)

@@ -29,9 +29,15 @@ def import_extra(*names: str) -> list[Any]:
     import importlib
 
     try:
-        return [importlib.import_module(name) for name in names]
+        modules = [importlib.import_module(name) for name in names]
     except ImportError as error:
         raise MissingExtra("the llama scorer", "llama") from error
+    for module in modules:
+        if module.__name__ == "transformers":
+            # Its bars and its report on the new head would stand between our own lines.
+            module.utils.logging.disable_progress_bar()
+            module.utils.logging.set_verbosity_error()
+    return modules
 
 
 def checkpoint_arguments(checkpoint: str) -> tuple[str, dict[str, Any]]:
