@@ -163,7 +163,7 @@ class DedupRule(Strict):
     )
     threshold: float = Field(0.7, gt=0, le=1, description="least Jaccard similarity of a near-duplicate")
     prefer: tuple[str, ...] = Field(
-        ("-occurrence.stars", "occurrence.created_at", "occurrence.path"),
+        ("-occurrence.stars", "occurrence.created_at", "occurrence.depth", "occurrence.path"),
         description="which one is kept: columns in order of weight, a minus for descending",
     )
     max_representatives: int = Field(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from codemill.annotate.run import Data
 from codemill.engine import Engine, Join
@@ -13,6 +14,7 @@ from codemill.store import Store
 
 LANGUAGE = "language.language"
 TOKENS = "rules.tokens"
+DEPTH = "occurrence.depth"  # folders above the file; copies within other projects tend to lie deeper
 BASE = ("occurrence_id", "source", "repo", "revision", "path", "blob_id", "bytes", "problem")
 
 
@@ -43,7 +45,7 @@ def check_columns(columns: Iterable[str], annotators: Mapping[str, pa.Schema]) -
         if schema is None:
             known = ", ".join(sorted(["occurrence", *annotators]))
             raise RecipeError(f"column {column}: expected one of the recipe's annotators ({known}), got {name!r}")
-        if field not in schema.names:
+        if field not in schema.names and column != DEPTH:
             raise RecipeError(f"column {column}: expected one of {', '.join(schema.names)}, got {field!r}")
 
 
@@ -62,7 +64,9 @@ def gather(
         ConservationError: the joins made more or fewer rows than there are occurrences.
     """
     wanted = list(dict.fromkeys([*columns, *(c for c in (LANGUAGE, TOKENS) if c.split(".")[0] in data.annotations)]))
-    base = list(dict.fromkeys([*BASE, *(c.split(".", 1)[1] for c in wanted if c.startswith("occurrence."))]))
+    base = list(
+        dict.fromkeys([*BASE, *(c.split(".", 1)[1] for c in wanted if c.startswith("occurrence.") and c != DEPTH)])
+    )
     fields: dict[str, dict[str, str]] = {"language": {}} if "language" in data.annotations else {}
     for column in wanted:
         name, field = column.split(".", 1)
@@ -85,7 +89,9 @@ def gather(
     names = [name.replace("__", ".", 1) if "__" in name else name for name in table.column_names]
     table = table.rename_columns(names)
     for column in wanted:
-        if column.startswith("occurrence."):
+        if column == DEPTH:
+            table = table.append_column(column, pc.count_substring(table["path"], "/"))
+        elif column.startswith("occurrence."):
             table = table.append_column(column, table[column.split(".", 1)[1]])
     order = [(name, "ascending") for name in ("source", "repo", "revision", "path", "occurrence_id")]
     return table.sort_by(order).combine_chunks()
