@@ -199,7 +199,8 @@ def _train(
         losses.append(total)
         if on_step is not None and accelerator.is_main_process:
             on_step(len(losses), steps, losses[-1])
-    return float(np.mean(losses[-max(1, len(losses) // 10) :]))
+    last = torch.tensor(float(np.mean(losses[-max(1, len(losses) // 10) :])), device=device)
+    return float(accelerator.reduce(last, reduction="mean"))
 
 
 def _loss(torch: Any, logits: Any, targets: Any) -> Any:
