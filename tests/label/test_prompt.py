@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemill.errors import RecipeError
@@ -35,11 +35,13 @@ def test_no_file_can_end_itself():
     assert lines.count(fence(text)) == 2 and fence(text) not in text
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60), st.integers(1, 40))
 def test_shown_is_the_first_characters(text, characters):
     assert shown(text.encode(), characters) == (text[:characters], len(text) > characters)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(1, 20))
 def test_shown_takes_any_bytes(content, characters):
     text, cut = shown(content, characters)
@@ -55,6 +57,7 @@ def test_a_cut_is_marked():
 scores = st.integers(1, 10)
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries({name: st.integers(0, 10) for name in ASPECTS}),
     scores,
@@ -111,6 +114,7 @@ def test_anything_else_is_refused_with_the_reason(answer, reason):
         parse(answer, RUBRIC)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_answer_breaks_the_reader(answer):
     with pytest.raises(UnparsableError):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemill.quality.metrics import (
@@ -59,6 +59,7 @@ def test_kappa_matches_the_textbook():
     assert kappa([0, 10], [10, 0]) == -1
 
 
+@settings(deadline=None)
 @given(pairs())
 def test_bounds_and_symmetries(pair):
     rated, predicted = map(np.asarray, pair)
@@ -78,6 +79,7 @@ def test_bounds_and_symmetries(pair):
     assert set(summary(rated, predicted)) >= {"mae", "cmae", "spearman", "auc_low"}
 
 
+@settings(deadline=None)
 @given(ratings)
 def test_a_perfect_scorer_is_perfect(rated):
     found = lowest_decile(rated, rated)

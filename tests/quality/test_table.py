@@ -37,6 +37,11 @@ def test_rows_without_a_rating_are_counted(tmp_path):
     assert (table.num_rows, left_out) == (3, 1)
 
 
+def test_numbered_groups_stand_for_repositories(tmp_path):
+    table, _ = read_labels(write(tmp_path / "labels.parquet", [{**row, "group": 7} for row in labels()]))
+    assert table["repo"].to_pylist() == ["7"] * 3
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -75,6 +75,9 @@ def read_labels(path: str | Path) -> tuple[pa.Table, int]:
     table = read_table(file, "labels")
     if "git_blob" not in table.column_names and "blob" in table.column_names:
         table = table.rename_columns({"blob": "git_blob"})
+    if "repo" not in table.column_names and "group" in table.column_names:
+        # The labels that ship number their repositories instead of naming them.
+        table = table.append_column("repo", table["group"].cast(pa.string()))
     names = table.column_names
     if "overall" not in names or not {"blob_id", "git_blob"} & set(names):
         raise InputError(f"labels {file}: expected columns overall and blob_id or git_blob, got {', '.join(names)}")
