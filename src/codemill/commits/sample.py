@@ -8,43 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pygit2
 
-from codemill.commits.context import Snapshot, TreeView, decode, find_readme, parent_snapshot, query_terms
-from codemill.commits.edits import Edit, EditError, apply_change, quote, render_change, render_paths
-from codemill.commits.index import SnapshotIndex
+from codemill.commits.context import Snapshot, parent_snapshot, query_terms
+from codemill.commits.edits import Edit, EditError, apply_change, render_change, render_paths
 from codemill.commits.patch import FileChange, read_changes
-from codemill.commits.settings import CommitCorpusSettings, HistorySettings
-from codemill.commits.template import Template
-from codemill.commits.terms import Words, line_hits
-from codemill.commits.tokens import Tokens, encode, head, window
+from codemill.commits.shown import ContextMaker, Setup
+from codemill.commits.tokens import head
 
 SPANS = pa.list_(pa.struct([("part", pa.string()), ("start", pa.int64()), ("end", pa.int64()), ("target", pa.bool_())]))
-SHOWN = pa.list_(
-    pa.struct(
-        [
-            ("path", pa.string()),
-            ("blob", pa.string()),
-            ("score", pa.float64()),
-            ("first_line", pa.int64()),
-            ("last_line", pa.int64()),
-            ("lines", pa.int64()),
-        ]
-    )
-)
-LEAST_FILE = 32  # tokens: less of a file than this is not worth its header
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What all samples of a corpus share."""
-
-    corpus: CommitCorpusSettings
-    history: HistorySettings
-    template: Template
-    tokens: Tokens
 
 
 @dataclass
@@ -56,7 +29,7 @@ class Sample:
         spans: parts of the text as (name, start, end, target), in characters.
         context_files: what is shown of which files.
         tokens, target_tokens: by the corpus's tokenizer.
-        recall: share of the files it changes that the context shows; None where it changes no old file.
+        recall, coverage: shares of the changed files, and of the old lines around the changes, that the context shows.
         fits: message and target are within their budgets.
         clean: no special token stands in message or target, and all is text.
         error: why the round trip failed.
@@ -68,6 +41,7 @@ class Sample:
     tokens: int = 0
     target_tokens: int = 0
     recall: float | None = None
+    coverage: float | None = None
     fits: bool = True
     clean: bool = True
     error: str | None = None
@@ -78,8 +52,7 @@ class Sampler:
 
     def __init__(self, repository: pygit2.Repository, repo: str, setup: Setup, skip: Callable[[str], bool]) -> None:
         self.repository, self.repo, self.setup = repository, repo, setup
-        context = setup.corpus.context
-        self.index = SnapshotIndex(repository, context.max_file_bytes, context.path_weight, skip)
+        self.context = ContextMaker(repository, setup, skip)
         self.special = setup.template.special()
 
     def sample(self, commit: pygit2.Commit, message: str) -> Sample:
@@ -109,8 +82,9 @@ class Sampler:
         sample.error = self._round_trip(snapshot, edits, paths, change)
         if not (sample.fits and sample.clean) or sample.error:
             return sample
-        parts = fixed | self._context(snapshot, edits, query_terms(message), room, sample)
-        self._assemble(sample, parts)
+        context = self.context.show(snapshot, edits, query_terms(message), room)
+        sample.context_files, sample.recall, sample.coverage = context.files, context.recall, context.coverage
+        self._assemble(sample, fixed | context.parts)
         return sample
 
     def _edit(self, one: FileChange) -> Edit:
@@ -156,79 +130,6 @@ class Sampler:
             return f"round trip: {error}"[:300]
         wrong = [path for path in expected if after.get(path, "\0") != expected[path]]
         return f"round trip: {wrong[0]} came out differently"[:300] if wrong or set(after) != set(expected) else None
-
-    # -- context -------------------------------------------------------------------------------------------------
-
-    def _context(
-        self, snapshot: Snapshot, edits: Sequence[Edit], query: Words, room: int, sample: Sample
-    ) -> dict[str, str]:
-        """Tree, files and README within the room that message and target leave."""
-        settings, budget, template = self.setup.corpus.context, self.setup.corpus.budget, self.setup.template
-        self.index.move(snapshot.tree)
-        hits: list[tuple[str, str, float | None]] = [
-            (hit.path, hit.blob, hit.score) for hit in self.index.search(query, settings.files)
-        ]
-        before = list(
-            dict.fromkeys(path for edit in edits for path in [edit.old_path or edit.path] if edit.old is not None)
-        )
-        if settings.changed_files:
-            shown = {path for path, _, _ in hits}
-            hits += [(path, str(snapshot.entry(path).id), None) for path in before if path not in shown]
-        parts = {"tree": "", "files": "", "readme": ""}
-        focus = [*before, *(edit.path for edit in edits), *(path for path, _, _ in hits)]
-        frame = self._count(template.render("tree", content=""))
-        view = TreeView(snapshot, focus, settings.tree_depth, settings.tree_breadth)
-        tree = view.render(min(budget.tree, room) - frame, self._count)
-        if tree and not self.special.search(tree):
-            parts["tree"] = template.render("tree", content=tree)
-            room -= self._count(parts["tree"])
-        found: list[tuple[str, str, int]] = []
-        for path, blob, score in hits:
-            text = self._file(snapshot, path, blob, score, (query, min(budget.file, room)), sample)
-            if text is not None:
-                found.append((path, text, self._count(text)))
-                room -= found[-1][2]
-        if settings.changed_files:  # the order must not tell which of them change
-            found.sort()
-            sample.context_files.sort(key=lambda one: one["path"])
-        parts["files"] = "".join(text for _, text, _ in found)
-        names = {path for path, _, _ in found}
-        sample.recall = sum(path in names for path in before) / len(before) if before else None
-        parts["readme"] = self._readme(snapshot, min(budget.readme, room))
-        return parts
-
-    def _file(  # noqa: PLR0917 - eight parameters is the house limit
-        self, snapshot: Snapshot, path: str, blob: str, score: float | None, how: tuple[Words, int], sample: Sample
-    ) -> str | None:
-        """A file as it is shown: whole, or the lines that the query is about; None where there is no room for it."""
-        query, budget = how
-        text = decode(snapshot.read(path))
-        if text is None or self.special.search(text) or self.special.search(path) or not text.strip():
-            return None
-        template = self.setup.template
-        marks = {"first": 99999, "last": 99999, "all": 99999}
-        lines_mark = template.part["lines"].format(**marks)
-        frame = self._count(template.render("file", path=quote(path), lines=lines_mark, content=""))
-        if budget - frame < LEAST_FILE:
-            return None
-        text = text.removesuffix("\n")
-        hits = line_hits(encode(text), query).astype(np.int64)
-        excerpt, first, last, lines = window(text, budget - frame, self.setup.tokens, hits)
-        if last < first:
-            return None
-        place = {"path": path, "blob": blob, "score": score}
-        sample.context_files.append({**place, "first_line": first, "last_line": last, "lines": lines})
-        mark = "" if last - first + 1 == lines else template.part["lines"].format(first=first, last=last, all=lines)
-        return template.render("file", path=quote(path), lines=mark, content=excerpt)
-
-    def _readme(self, snapshot: Snapshot, budget: int) -> str:
-        found = find_readme(snapshot)
-        if found is None or self.special.search(found[1]):
-            return ""
-        name, text = found
-        frame = self._count(self.setup.template.render("readme", path=quote(name), content=""))
-        shown = head(text.strip("\n"), max(budget - frame, 0), self.setup.tokens).rstrip()
-        return self.setup.template.render("readme", path=quote(name), content=shown) if shown else ""
 
     def _assemble(self, sample: Sample, parts: dict[str, str]) -> None:
         """Put the parts together and note where each stands."""

@@ -140,6 +140,7 @@ class SampleTable(BaseAnnotator):
             ("tokens", pa.int64()),
             ("target_tokens", pa.int64()),
             ("context_files", pa.int64()),
-            ("recall", pa.float64()),  # share of the files that the commit changes that the context shows
+            ("recall", pa.float64()),  # share of the changed files that the context shows
+            ("coverage", pa.float64()),  # share of the old lines in the hunks that it shows
         ]
     )

@@ -147,11 +147,11 @@ def _runs(values: Words) -> tuple[Words, Counts]:
     return words[: at + 1].copy(), counts[: at + 1].copy()
 
 
-def line_hits(text: bytes, words: Words) -> Counts:
-    """For every line of a text (ended by a newline, or the end) how many occurrences of these terms it holds.
+def line_hits(text: bytes, words: Words) -> npt.NDArray[np.int32]:
+    """How often each line of a text holds each of these terms, shape (lines, words).
 
     Args:
-        text: the text.
+        text: lines parted by newlines; behind the last one stands another line, if an empty one.
         words: different hashes, ascending.
     """
     data = np.frombuffer(text, np.uint8)
@@ -159,11 +159,11 @@ def line_hits(text: bytes, words: Words) -> Counts:
 
 
 @jit
-def _line_hits(data: Bytes, words: Words, scratch: Words) -> Counts:
+def _line_hits(data: Bytes, words: Words, scratch: Words) -> npt.NDArray[np.int32]:
     lines = 1
     for byte in data:
         lines += byte == 10
-    hits = np.zeros(lines, np.int32)
+    hits = np.zeros((lines, len(words)), np.int32)
     line, place, size = 0, 0, len(data)
     while place < size:
         if KINDS[data[place]] == _NONE:
@@ -178,5 +178,6 @@ def _line_hits(data: Bytes, words: Words, scratch: Words) -> Counts:
         count = _word(data, start, place, scratch, 0)
         for index in range(count):
             at = np.searchsorted(words, scratch[index])
-            hits[line] += at < len(words) and words[at] == scratch[index]
+            if at < len(words) and words[at] == scratch[index]:
+                hits[line, at] += 1
     return hits

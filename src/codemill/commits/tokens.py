@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from codemill.errors import MissingExtra, RecipeError
@@ -85,14 +86,20 @@ def head(text: str, budget: int, tokens: Tokens) -> str:
     return "\n".join(text.split("\n")[:stop])
 
 
-def window(text: str, budget: int, tokens: Tokens, hits: Ints) -> tuple[str, int, int, int]:
-    """The run of whole lines within a budget that holds most hits; the first of equals.
+def window(
+    text: str, budget: int, tokens: Tokens, hits: npt.NDArray[np.int32], weights: npt.NDArray[np.float64]
+) -> tuple[str, int, int, int]:
+    """The run of whole lines within a budget that says most about a query; the first of equals.
+
+    A run is weighed as BM25 weighs a text: each term by its weight, and the more often it stands there the less each
+    time adds.
 
     Args:
         text: n lines.
         budget: tokens.
         tokens: what they are counted in.
-        hits: weight of every line, n.
+        hits: how often each line holds each of k terms, shape (n, k).
+        weights: of the terms, k.
 
     Returns:
         The lines, the first and last of them (from 1; last < first if there are none), and how many there are in all.
@@ -101,15 +108,16 @@ def window(text: str, budget: int, tokens: Tokens, hits: Ints) -> tuple[str, int
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(tokens.lines(text))])
     if ends[-1] <= budget:
         return text, 1, len(lines), len(lines)
-    stops = np.searchsorted(ends, ends[:-1] + budget, "right") - 1
-    found = np.concatenate([np.zeros(1, np.int64), np.cumsum(hits[: len(lines)])])
     starts = np.arange(len(lines))
-    weights = found[np.maximum(stops, starts)] - found[starts]
-    best = int(np.argmax(weights))
-    # A run that begins with its first hit shows nothing of what leads there: half of the room goes before it.
-    if weights[best]:
-        last = int(np.flatnonzero(hits[best : stops[best]])[-1]) + best + 1
-        spare = budget - int(ends[last] - ends[best])
+    stops = np.maximum(np.searchsorted(ends, ends[:-1] + budget, "right") - 1, starts)
+    counts = np.concatenate([np.zeros((1, len(weights)), np.int64), np.cumsum(hits, axis=0, dtype=np.int64)])
+    within = counts[stops] - counts[starts]
+    worth = (within / (within + 1.0)) @ weights
+    best = int(np.argmax(worth))
+    if worth[best]:
+        # Runs that begin with their first hit show nothing of what leads there: the room behind the last hit is shared.
+        held = np.flatnonzero(hits[best : stops[best]] @ weights)
+        spare = budget - int(ends[best + held[-1] + 1] - ends[best])
         best = int(np.searchsorted(ends, ends[best] - spare // 2, "left"))
     stop = int(stops[best])
     return "\n".join(lines[best:stop]), best + 1, stop, len(lines)

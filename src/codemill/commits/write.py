@@ -9,8 +9,9 @@ import pygit2
 
 from codemill.commits.context import is_skipped
 from codemill.commits.message import Message
-from codemill.commits.sample import SHOWN, SPANS, Sample, Sampler, Setup
+from codemill.commits.sample import SPANS, Sample, Sampler
 from codemill.commits.settings import CommitCorpusSettings, HistorySettings
+from codemill.commits.shown import SHOWN, Setup
 from codemill.commits.table import SampleTable
 from codemill.commits.template import load_template
 from codemill.commits.tokens import load_tokens
@@ -41,6 +42,7 @@ SAMPLE = pa.schema(
         ("changed_paths", CHANGED),
         ("context_files", SHOWN),
         ("recall", pa.float64()),
+        ("coverage", pa.float64()),
         ("format", pa.string()),
         ("template", pa.string()),
         ("tokens", pa.int64()),
@@ -106,6 +108,7 @@ def _values(row: dict[str, Any], sample: Sample) -> dict[str, Any]:
         "target_tokens": sample.target_tokens,
         "context_files": len(sample.context_files),
         "recall": sample.recall,
+        "coverage": sample.coverage,
         "error": sample.error,
     }
 
@@ -122,6 +125,7 @@ def _row(row: dict[str, Any], sample: Sample, corpus: CommitCorpusSettings, extr
         "changed_paths": [{name: one[name] for name in ("kind", "path", "old_path")} for one in row["paths"]],
         "context_files": sample.context_files,
         "recall": sample.recall,
+        "coverage": sample.coverage,
         "format": corpus.format,
         "template": corpus.template,
         "tokens": sample.tokens,
