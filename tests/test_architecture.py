@@ -23,7 +23,6 @@ ROOMS = (
     ("report",),
     ("commits",),
     ("explain", "pipeline"),
-    ("console",),
     ("cli", "docs"),
 )
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}

@@ -1,46 +1,13 @@
-"""The command line. Verbs match the folders; every user's mistake ends in one line on stderr and exit code 1."""
+"""Commands of the pipeline: a recipe as a whole, its stages one by one, and questions about what came out."""
 
 import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
-from codemill.errors import CodemillError, InputError
-
-app = typer.Typer(
-    name="codemill",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Raw code in, training data for code models out.",
-)
-
-LAST_RUN = Path(".codemill/last-run.json")  # where the last run in this folder left its store and output
-
-RecipePath = Annotated[Path, typer.Argument(help="A recipe, see `codemill init`.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
-Workers = Annotated[Optional[int], typer.Option(help="Worker processes instead of the recipe's; 0: one per core.")]  # noqa: UP045 - typer reads it
-Runner = Annotated[Optional[str], typer.Option(help="`native` or `ray` instead of the recipe's.")]  # noqa: UP045 - typer reads it
-StorePath = Annotated[Optional[str], typer.Option("--store", help="A store; else that of the last run here.")]  # noqa: UP045 - typer reads it
-
-
-def main() -> None:
-    """Entry point: turns our errors into one line and exit code 1."""
-    try:
-        app(standalone_mode=True)
-    except CodemillError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'input'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, run the same command to go on")
-
-
-def _fail(message: str) -> None:
-    sys.stderr.write(f"codemill: {' '.join(message.split())}\n")
-    sys.exit(1)
+from codemill.cli.common import LAST_RUN, Json, RecipePath, Runner, StorePath, Workers, app, print_json
+from codemill.errors import InputError
 
 
 @app.command()
@@ -57,13 +24,13 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("re
 @app.command()
 def run(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
     """Run a whole recipe: ingest, annotate, select, assemble, report."""
-    from codemill.console import outcome
+    from codemill.cli.console import outcome
 
     with _pipeline(recipe, workers, runner, as_json) as pipeline:
         summary = pipeline.run()
     _remember(pipeline.recipe.store, pipeline.recipe.output)
     if as_json:
-        _print_json({"corpora": summary.corpora, "seen": summary.seen, "stages": [vars(s) for s in summary.stages]})
+        print_json({"corpora": summary.corpora, "seen": summary.seen, "stages": [vars(s) for s in summary.stages]})
     else:
         outcome(pipeline.store, summary, pipeline.recipe.output)
 
@@ -74,7 +41,7 @@ def ingest(recipe: RecipePath, workers: Workers = None, runner: Runner = None, a
     with _pipeline(recipe, workers, runner, as_json) as pipeline, pipeline.store.lock():
         done = pipeline.ingest()
     if as_json:
-        _print_json(
+        print_json(
             {"occurrences": done.occurrences, "blobs": done.blobs, "bytes": done.bytes, "shards": len(done.shards)}
         )
 
@@ -93,7 +60,7 @@ def annotate(
         data = pipeline.annotate(pipeline.ingest(), only)
     if as_json:
         tables = {key: {"folder": one.folder, "computed": one.computed} for key, one in data.annotations.items()}
-        _print_json(tables)
+        print_json(tables)
     else:
         typer.echo(f"{name}: {pipeline.store.path(data.annotations[name].folder)}")
 
@@ -118,7 +85,7 @@ def dedup(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as
         for selection in selections
     }
     if as_json:
-        _print_json({"folder": pipeline.store.path(pipeline.decisions), "corpora": steps})
+        print_json({"folder": pipeline.store.path(pipeline.decisions), "corpora": steps})
         return
     for corpus, rules in steps.items():
         for rule, step in rules.items():
@@ -129,12 +96,12 @@ def dedup(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as
 @app.command()
 def select(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
     """Decide again, e.g. after a threshold was changed; nothing else is recomputed."""
-    from codemill.console import funnel
+    from codemill.cli.console import funnel
 
     with _pipeline(recipe, workers, runner, as_json) as pipeline, pipeline.store.lock():
         selections = pipeline.select(pipeline.annotate(pipeline.ingest()))
     if as_json:
-        _print_json(
+        print_json(
             {
                 s.corpus: [
                     {"rule": t.rule, "seen": t.seen, "dropped": t.dropped, "errored": t.errored} for t in s.steps
@@ -153,7 +120,7 @@ def assemble(recipe: RecipePath, workers: Workers = None, runner: Runner = None,
         data = pipeline.annotate(pipeline.ingest())
         counts = pipeline.assemble(data, pipeline.select(data))
     if as_json:
-        _print_json(counts)
+        print_json(counts)
 
 
 @app.command()
@@ -163,13 +130,13 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Everything known of a file, and why it was kept or dropped."""
-    from codemill.console import explanation
+    from codemill.cli.console import explanation
     from codemill.explain import explain as explain_query
     from codemill.store import Store
 
     result = explain_query(Store(store or _last("store")), query)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         explanation(result)
 
@@ -190,7 +157,7 @@ def report(
 
 def _pipeline(recipe: Path, workers: int | None, runner: str | None, as_json: bool) -> Any:
     """A context manager that gives the recipe's pipeline, with progress shown on stderr."""
-    from codemill.console import showing
+    from codemill.cli.console import showing
     from codemill.recipe import EngineSettings, load_recipe, parse_settings
 
     loaded = load_recipe(recipe)
@@ -213,7 +180,3 @@ def _last(key: str) -> str:
     if not LAST_RUN.exists():
         raise InputError(f"--{key}: expected a store, got none and no run was made in this folder")
     return str(json.loads(LAST_RUN.read_text(encoding="utf-8"))[key])
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, default=str))

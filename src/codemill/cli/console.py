@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -49,6 +49,25 @@ def showing(recipe: Recipe, quiet: bool) -> Iterator[Pipeline]:
 
         pipeline.begin, pipeline.say, engine.listener = begin, say, done
         yield pipeline
+
+
+@contextlib.contextmanager
+def following(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """A function that is told (done, all, line) again and again: a bar on a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    last = time.monotonic()
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
+
+        def follow(done: int, total: int, line: str) -> None:
+            nonlocal last
+            progress.update(bar, completed=done, total=total, description=line)
+            if not quiet and not console.is_terminal and time.monotonic() - last > PLAIN_EVERY:
+                last = time.monotonic()
+                console.print(line, soft_wrap=True)
+
+        yield follow
 
 
 def outcome(store: Store, summary: RunSummary, output: str) -> None:

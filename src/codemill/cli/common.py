@@ -1,0 +1,48 @@
+"""What all commands share: the application, options that several have, and how results and mistakes are told."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from codemill.errors import CodemillError
+
+app = typer.Typer(
+    name="codemill",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Raw code in, training data for code models out.",
+)
+
+LAST_RUN = Path(".codemill/last-run.json")  # where the last run in this folder left its store and output
+
+RecipePath = Annotated[Path, typer.Argument(help="A recipe, see `codemill init`.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
+Workers = Annotated[Optional[int], typer.Option(help="Worker processes instead of the recipe's; 0: one per core.")]  # noqa: UP045 - typer reads it
+Runner = Annotated[Optional[str], typer.Option(help="`native` or `ray` instead of the recipe's.")]  # noqa: UP045 - typer reads it
+StorePath = Annotated[Optional[str], typer.Option("--store", help="A store; else that of the last run here.")]  # noqa: UP045 - typer reads it
+
+
+def main() -> None:
+    """Entry point: turns our errors into one line and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except CodemillError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'input'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, run the same command to go on")
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"codemill: {' '.join(message.split())}\n")
+    sys.exit(1)
+
+
+def print_json(value: object) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(value, indent=1, default=str))
