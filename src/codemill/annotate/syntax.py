@@ -46,9 +46,15 @@ def grammars() -> dict[str, Grammar]:
     """All grammars by name."""
     text = resources.files("codemill.data").joinpath("grammars.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)["grammar"]
-    lists = ("languages", "comments", "literals", "docs")
     return {
-        name: Grammar(name, *(tuple(entry.get(key, ())) for key in lists), entry.get("trivial", False))
+        name: Grammar(
+            name,
+            tuple(entry["languages"]),
+            tuple(entry.get("comments", ())),
+            tuple(entry.get("literals", ())),
+            tuple(entry.get("docs", ())),
+            entry.get("trivial", False),
+        )
         for name, entry in table.items()
     }
 

@@ -51,18 +51,33 @@ class Grammar:
         errors, missing, wrong, first = 0, 0, 0, 0
         if root.has_error:
             found = self.cursor(self.errors).captures(root)
-            missing = len(found.get("missing", ()))
+            missing = len(found.get("missing", ())) + missing_at_start(root)
             errors, wrong, first = cover(found.get("error", ()))
         comment = literal = UNKNOWN
         if self.parts is not None:
             found = self.cursor(self.parts).captures(root)
-            # A docstring is a literal to the grammar: it counts as the comment it is meant to be.
-            docs = cover(found.get("doc", ()))[1]
+            # A docstring is a literal to the grammar: it counts as the comment it is meant to be, and each byte once.
+            notes = [*found.get("comment", ()), *found.get("doc", ())]
+            noted = cover(notes)[1]
             if "comment" in self.kinds:
-                comment = cover(found.get("comment", ()))[1] + docs
+                comment = noted
             if "literal" in self.kinds:
-                literal = cover(found.get("literal", ()))[1] - docs
+                literal = cover([*notes, *found.get("literal", ())])[1] - noted
         return root.descendant_count, errors, missing, wrong, first, comment, literal
+
+
+def missing_at_start(root: Any) -> int:
+    """Missing tokens before the first byte: queries pass them over, since what ends at 0 lies before their range."""
+    count, open_nodes = 0, [root]
+    while open_nodes:
+        node = open_nodes.pop()
+        for index in range(node.child_count):
+            child = node.child(index)
+            if child.start_byte > 0:
+                break
+            count += child.is_missing and child.end_byte == 0
+            open_nodes.append(child)
+    return count
 
 
 def cover(nodes: Iterable[Any]) -> tuple[int, int, int]:
