@@ -1,0 +1,252 @@
+"""The parts of the reference scorer, each fitted to rated files and each exported as the arrays that scoring reads."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codemill.errors import MissingExtra
+from codemill.quality import features
+from codemill.quality.reference import RANK_LIMIT
+
+Floats = NDArray[Any]
+
+KNOTS = 33
+PROJECTIONS = 64
+TEXT_RIDGE, KERNEL_RIDGE = 0.15, 0.1
+LANGUAGE_SHARE = 0.1  # what files of one language share, in both kernels
+DENSE_WIDTH, LATENT_WIDTH = 0.2, 0.15  # of the Gaussian kernel, per mean squared difference
+FOREST = {
+    "n_estimators": 300, "learning_rate": 0.03, "num_leaves": 15, "min_child_samples": 15, "colsample_bytree": 0.25,
+    "subsample": 0.7, "subsample_freq": 1, "reg_lambda": 5, "n_jobs": 1, "verbose": -1,
+}  # fmt: skip
+
+
+def lightgbm() -> Any:
+    """The module.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import lightgbm as module
+    except ImportError as error:
+        raise MissingExtra("fitting a scorer", "train") from error
+    return module
+
+
+def sparse() -> tuple[Any, Any]:
+    """scipy.sparse and scikit-learn's randomized SVD.
+
+    Raises:
+        MissingExtra: they are not installed.
+    """
+    try:
+        import scipy.sparse
+        from sklearn.utils.extmath import randomized_svd
+    except ImportError as error:
+        raise MissingExtra("fitting a scorer", "train") from error
+    return scipy.sparse, randomized_svd
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is read of files: measures (float32[N, F]), n-gram counts (sparse[N, buckets]), languages' codes."""
+
+    measures: Floats
+    characters: Any
+    tokens: Any
+    codes: NDArray[np.int64]
+
+    def take(self, rows: NDArray[Any]) -> "Inputs":
+        """Some of the files."""
+        return Inputs(self.measures[rows], self.characters[rows], self.tokens[rows], self.codes[rows])
+
+
+def read(contents: list[bytes], languages: list[str], known: list[str], characters: bool = True) -> Inputs:
+    """Reads files as the scorer does. `known` gives languages their codes; `characters=False` skips their n-grams."""
+    module, _ = sparse()
+    scratch = features.Scratch()
+    codes = {name: i for i, name in enumerate(known)}
+    measures = np.zeros((len(contents), features.feature_count()), np.float32)
+    kinds = ("characters", "tokens") if characters else ("tokens",)
+    parts: dict[str, list[Any]] = {"characters": [], "tokens": []}
+    for i, (content, language) in enumerate(zip(contents, languages, strict=True)):
+        b, size = features.head(content)
+        measures[i] = features.extract(b, size, language, scratch)
+        for kind in kinds:
+            found = features.count_ngrams(b, scratch, kind)
+            columns = scratch.touched[:found].astype(np.int32)
+            parts[kind].append((columns, scratch.counts[columns].astype(np.float32)))
+            scratch.counts[columns] = 0
+    built = []
+    for kind, bits in (("characters", features.CHARACTER_BITS), ("tokens", features.TOKEN_BITS)):
+        rows = parts[kind] or [(np.zeros(0, np.int32), np.zeros(0, np.float32))] * len(contents)
+        ends = np.cumsum([0, *(len(columns) for columns, _ in rows)])
+        data = np.concatenate([counts for _, counts in rows])
+        columns = np.concatenate([columns for columns, _ in rows])
+        built.append(module.csr_matrix((data, columns, ends), shape=(len(contents), 1 << bits)))
+    numbers = np.array([codes.get(name, len(known)) for name in languages], np.int64)
+    return Inputs(measures, built[0], built[1], numbers)
+
+
+def inverse_frequency(counts: Any) -> Floats:
+    """IDF of each bucket, smoothed, in the precision that is shipped."""
+    present = np.bincount(counts.indices, minlength=counts.shape[1])
+    return np.asarray(np.log((1 + counts.shape[0]) / (1 + present)) + 1, np.float16)
+
+
+def weigh(counts: Any, idf: Floats) -> Any:
+    """TF-IDF rows of length one."""
+    module, _ = sparse()
+    out = counts.copy().astype(np.float32)
+    out.data = (1 + np.log(out.data)) * idf.astype(np.float32)[out.indices]
+    norms = np.sqrt(np.asarray(out.multiply(out).sum(axis=1)).ravel()) + 1e-9
+    return (module.diags(1 / norms) @ out).astype(np.float32).tocsr()
+
+
+def quantize(weights: Floats) -> tuple[Floats, Floats]:
+    """Columns as int8 and their scales, for `reference.expand`: finer steps for small weights, which most are."""
+    scale = (np.abs(weights).max(axis=0) + 1e-12) / 127**2
+    steps = np.sign(weights) * np.sqrt(np.abs(weights) / scale)
+    return np.rint(steps).astype(np.int8), scale.astype(np.float32)
+
+
+def projection(tokens: Any, seed: int) -> Floats:
+    """Latent semantic projection: float32[buckets, L], from TF-IDF rows of any files, rated or not."""
+    _, svd = sparse()
+    size = min(PROJECTIONS, min(tokens.shape) - 1)
+    _, _, axes = svd(tokens, n_components=size, n_iter=2, random_state=seed)
+    out = np.zeros((tokens.shape[1], PROJECTIONS), np.float32)
+    out[:, :size] = axes.T
+    return out
+
+
+def rank_tables(values: Floats, weights: Floats) -> tuple[Floats, Floats, float]:
+    """Knots of each column, its weighted normal scores there as steps of an integer grid, and a step's square."""
+    places = np.linspace(0, 1, 257)
+    normal = np.array([NormalDist().inv_cdf(p) for p in np.clip(places, 1e-3, 1 - 1e-3)])
+    normal = np.clip(normal, -RANK_LIMIT, RANK_LIMIT)
+    knots = np.full((values.shape[1], KNOTS), np.inf, np.float32)
+    ranks = np.zeros((values.shape[1], KNOTS))
+    for j in range(values.shape[1]):
+        quantiles = np.quantile(values[:, j], places).astype(np.float32)
+        distinct, inverse = np.unique(quantiles, return_inverse=True)
+        score = np.bincount(inverse, normal) / np.bincount(inverse)
+        chosen = np.unique(np.linspace(0, len(distinct) - 1, KNOTS).astype(int))
+        knots[j, : len(chosen)], ranks[j, : len(chosen)] = distinct[chosen], score[chosen]
+        spread = float(np.interp(values[:, j], distinct, score).std())
+        # A measure that hardly varies would otherwise weigh as much as any when it does.
+        ranks[j] *= weights[j] / max(spread, 0.5) if spread > 0.05 else 0.0
+    factor = 127 / max(float(np.abs(ranks).max()), 1e-9)
+    return knots, (ranks * factor).astype(np.float32), factor**-2
+
+
+def kernel_weights(measures: int) -> Floats:
+    """What the Gaussian kernel multiplies the difference of each measure and each projection by."""
+    dense, latent = np.sqrt(DENSE_WIDTH / measures), np.sqrt(LATENT_WIDTH / PROJECTIONS)
+    return np.concatenate([np.full(measures, dense), np.full(PROJECTIONS, latent)])
+
+
+def gaussian(points: Floats, step: float) -> Floats:
+    """Gram matrix of the Gaussian kernel on `reference.to_points`: float32[N, N]."""
+    norms = (points**2).sum(axis=1)
+    squared = norms[:, None] + norms[None, :] - 2 * points @ points.T
+    return np.asarray(np.exp(-np.float32(step) * squared), np.float32)
+
+
+def solve(gram: Floats, targets: Floats, rows: NDArray[Any], ridge: float) -> tuple[Floats, Floats]:
+    """Dual coefficients of a ridge regression on some rows (zeros elsewhere), and the targets' means."""
+    a = gram[np.ix_(rows, rows)].astype(np.float64)
+    a[np.diag_indices_from(a)] += ridge
+    mean = targets[rows].mean(axis=0)
+    out = np.zeros((len(gram), targets.shape[1]))
+    out[rows] = np.linalg.solve(a, targets[rows] - mean)
+    return out, mean
+
+
+def language_sums(alphas: Floats, codes: NDArray[np.int64], languages: int, mean: Floats) -> Floats:
+    """The mean, and what a file's language adds: float32[languages + 1, R]; unknown languages add nothing."""
+    out = np.tile(mean, (languages + 1, 1))
+    for code in range(languages):
+        out[code] += LANGUAGE_SHARE * alphas[codes == code].sum(axis=0)
+    return out.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """First opinions, fitted: what `Arrays` needs of them, in float."""
+
+    text: Floats  # dual coefficients, float64[N, R]
+    text_language: Floats
+    kernel: Floats
+    kernel_language: Floats
+
+
+def fit_opinions(  # noqa: PLR0917 - eight parameters is the house limit
+    grams: tuple[Floats, Floats], targets: Floats, nonzero: NDArray[np.bool_], split: int, rows: NDArray[Any],
+    codes: NDArray[np.int64], languages: int,
+) -> Opinions:  # fmt: skip
+    """Fits both kernels on some rows; the targets from `split` on are learned from files that are not zero alone."""
+    parts = []
+    same = codes[:, None] == codes[None, :]
+    for gram, ridge in zip(grams, (TEXT_RIDGE, KERNEL_RIDGE), strict=True):
+        full = gram + LANGUAGE_SHARE * same.astype(np.float32)
+        first, mean = solve(full, targets[:, :split], rows, ridge)
+        second, rest = solve(full, targets[:, split:], rows[nonzero[rows]], ridge)
+        alphas = np.hstack([first, second])
+        parts += [alphas, language_sums(alphas, codes, languages, np.concatenate([mean, rest]))]
+    return Opinions(*parts)
+
+
+def judge(grams: tuple[Floats, Floats], fitted: Opinions, rows: NDArray[Any], codes: NDArray[np.int64]) -> Floats:
+    """First opinions on some rows, by the Gram matrices: float32[rows, 2 R]."""
+    text = grams[0][rows] @ fitted.text + fitted.text_language[codes[rows]]
+    kernel = grams[1][rows] @ fitted.kernel + fitted.kernel_language[codes[rows]]
+    return np.hstack([text, kernel]).astype(np.float32)
+
+
+def language_facts(codes: NDArray[np.int64], zero: NDArray[np.bool_], overall: Floats, languages: int) -> Floats:
+    """Share of zeros and mean rating of the rest by language, drawn to the mean of all: float32[languages + 1, 2]."""
+    base = np.array([zero.mean(), overall[~zero].mean()])
+    out = np.tile(base, (languages + 1, 1))
+    for code in range(languages):
+        mine = codes == code
+        rest = mine & ~zero
+        out[code, 0] = (zero[mine].sum() + 5 * base[0]) / (mine.sum() + 5)
+        out[code, 1] = (overall[rest].sum() + 5 * base[1]) / (rest.sum() + 5)
+    return out.astype(np.float32)
+
+
+def export_forests(models: list[Any]) -> dict[str, Floats]:
+    """LightGBM models as the flat arrays that `reference.forest` walks."""
+    nodes: list[tuple[int, float, int]] = []
+    roots: list[int] = []
+    starts = [0]
+
+    def place(at: int, tree: dict[str, Any]) -> None:
+        if "leaf_value" in tree:
+            nodes[at] = (-1, tree["leaf_value"], 0)
+            return
+        left = len(nodes)
+        nodes.extend([(0, 0.0, 0)] * 2)
+        nodes[at] = (tree["split_feature"], tree["threshold"], left)
+        place(left, tree["left_child"])
+        place(left + 1, tree["right_child"])
+
+    for model in models:
+        for tree in model.booster_.dump_model()["tree_info"]:
+            roots.append(len(nodes))
+            nodes.append((0, 0.0, 0))
+            place(roots[-1], tree["tree_structure"])
+        starts.append(len(roots))
+    return {
+        "node_feature": np.array([node[0] for node in nodes], np.int16),
+        "node_threshold": np.array([node[1] for node in nodes], np.float32),
+        "node_left": np.array([node[2] for node in nodes], np.int32),
+        "roots": np.array(roots, np.int32),
+        "forests": np.array(starts, np.int32),
+        "bases": np.zeros(len(models), np.float32),
+    }

@@ -1,0 +1,270 @@
+"""The scorer that ships: n-grams, a kernel machine and boosted trees over compiled measures; no torch, no network.
+
+How a file is judged, in order:
+1. `features.extract` measures its first 7,000 characters; n-grams of bytes and tokens are hashed and weighed (TF-IDF).
+2. Ridge regressions on the n-grams, and a kernel machine on the ranks of the measures and of a latent semantic
+   projection of the tokens, give first opinions.
+3. Boosted trees judge by the measures and those opinions: the chance that the zero rule holds, the overall rating if it
+   does not, and the aspects.
+4. The two are combined: a likely zero pulls the rating to 0.
+
+Every sum whose order a batch could change is a sum of small integers, which floats hold exactly: a file's rating does
+not depend on its company.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from codemill.errors import InputError
+from codemill.lexer import jit
+from codemill.quality import features, kernels
+from codemill.quality.kernels import Array
+from codemill.quality.scorer import SCHEMA, as_list, languages_of
+
+Floats = NDArray[Any]
+
+_ROWS = 256  # files judged at once: bounds memory
+WEIGHTS = "model.npz"
+CARD = "card.json"
+RANK_LIMIT = 2.5  # normal scores are cut here
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The fitted model. Sizes: F measures, L projections, R first opinions, N rated files, K knots, T nodes."""
+
+    character_idf: Floats  # float16[2**17]
+    character_weights: Floats  # int8[2**17, R], see `expand`
+    character_scale: Floats  # float32[R]
+    token_idf: Floats  # float16[2**15]
+    token_weights: Floats  # int8[2**15, R + L], see `expand`
+    token_scale: Floats  # float32[R + L]
+    text_language: Floats  # float32[languages + 1, R]: mean and language terms; the last row is for unknown ones
+    knots: Floats  # float32[F + L, K], padded with infinity
+    ranks: Floats  # float32[F + L, K]: normal scores at the knots, times what the kernel weighs the measure by
+    supports: Floats  # int8[N, F + L]
+    steps: Floats  # float32[1]: squared distance of one step of the integers
+    alphas: Floats  # float16[N, R]
+    alpha_scale: Floats  # float32[R]
+    kernel_language: Floats  # float32[languages + 1, R]
+    language_facts: Floats  # float32[languages + 1, 2]: share of zeros, mean rating of the rest
+    node_feature: Floats  # int16[T]; -1 is a leaf
+    node_threshold: Floats  # float32[T]; a leaf's value
+    node_left: Floats  # int32[T]; the right child is next to it
+    roots: Floats  # int32[trees]
+    forests: Floats  # int32[7]: where each of the six forests begins in `roots`, and the end
+    bases: Floats  # float32[6]
+
+    def save(self, folder: Path) -> None:
+        """Writes `model.npz`."""
+        np.savez_compressed(folder / WEIGHTS, **{f.name: getattr(self, f.name) for f in fields(self)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Arrays":
+        """Reads `model.npz`.
+
+        Raises:
+            InputError: it is missing or not a model.
+        """
+        try:
+            with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
+                return cls(**{f.name: stored[f.name] for f in fields(cls)})
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(f"scorer {folder}: expected a fitted reference model, got {error}") from error
+
+
+class ReferenceScorer:
+    """A fitted reference model at work; see `codemill.quality.Scorer`. One instance serves one thread."""
+
+    def __init__(self, arrays: Arrays, card: dict[str, Any]) -> None:
+        """Takes a model and its card, which names the `languages` and the `decode` settings."""
+        if card.get("features") != features.VERSION:
+            raise InputError(f"scorer: expected features {features.VERSION}, got {card.get('features')}; fit it again")
+        self.card = card
+        self._arrays = arrays
+        self._languages = {name: i for i, name in enumerate(card["languages"])}
+        self._scratch = features.Scratch()
+
+    @classmethod
+    def load(cls, folder: Path) -> "ReferenceScorer":
+        """The model in a folder that `train.fit_reference` wrote.
+
+        Raises:
+            InputError: there is none, or it is of another version.
+        """
+        try:
+            card = json.loads((folder / CARD).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"scorer {folder}: expected a fitted reference model, got {error}") from error
+        return cls(Arrays.load(folder), card)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, version and hash of the model."""
+        return str(self.card["fingerprint"])
+
+    def score(
+        self,
+        contents: Sequence[bytes | str] | pa.Array,
+        languages: Sequence[str | None] | pa.Array | None = None,
+        paths: Sequence[str | None] | pa.Array | None = None,
+    ) -> pa.RecordBatch:
+        """See `codemill.quality.Scorer.score`."""
+        listed = as_list(contents, "contents", len(contents))
+        if any(content is None for content in listed):
+            raise InputError("contents: expected bytes or text, got null")
+        known = languages_of(listed, as_list(languages, "languages", len(listed)), as_list(paths, "paths", len(listed)))
+        out = np.zeros((len(listed), len(SCHEMA)), np.float32)
+        for start in range(0, len(listed), _ROWS):
+            rows = slice(start, start + _ROWS)
+            out[rows] = self._judge(listed[rows], known[rows])
+        return pa.RecordBatch.from_arrays([pa.array(column) for column in out.T.copy()], schema=SCHEMA)
+
+    def _judge(self, contents: list[bytes | str], languages: list[str]) -> Floats:
+        a = self._arrays
+        codes = np.array([self._languages.get(name, len(self._languages)) for name in languages], np.int64)
+        measures = np.zeros((len(contents), features.feature_count()), np.float32)
+        texts = np.zeros((len(contents), a.token_scale.shape[0]), np.float32)
+        for i, content in enumerate(contents):
+            self._read(content, languages[i], measures[i], texts[i])
+        latent = texts[:, a.character_scale.shape[0] :]
+        opinions = texts[:, : a.character_scale.shape[0]] + a.text_language[codes]
+        points = to_points(np.hstack([measures, latent]), a.knots, a.ranks)
+        second = kernel_opinions(points, self._supports, self._norms, a, codes)
+        inputs = np.hstack([measures, opinions, second, a.language_facts[codes]]).astype(np.float32)
+        raw = forest(inputs, a.node_feature, a.node_threshold, a.node_left, a.roots, a.forests, a.bases)
+        return decode(raw, self.card["decode"])
+
+    def _read(self, content: bytes | str, language: str, measures: Floats, texts: Floats) -> None:
+        a, s = self._arrays, self._scratch
+        b, size = features.head(content)
+        measures[:] = features.extract(b, size, language, s)
+        found = features.count_ngrams(b, s, "tokens")
+        kernels.project(s.counts, s.touched, found, self._idf[1], self._weights[1], texts)
+        found = features.count_ngrams(b, s, "characters")
+        opinions = texts[: a.character_scale.shape[0]]
+        kernels.project(s.counts, s.touched, found, self._idf[0], self._weights[0], opinions)
+
+    @cached_property
+    def _idf(self) -> tuple[Floats, Floats]:
+        return self._arrays.character_idf.astype(np.float32), self._arrays.token_idf.astype(np.float32)
+
+    @cached_property
+    def _weights(self) -> tuple[Floats, Floats]:
+        a = self._arrays
+        return expand(a.character_weights, a.character_scale), expand(a.token_weights, a.token_scale)
+
+    @cached_property
+    def _supports(self) -> Floats:
+        return np.ascontiguousarray(self._arrays.supports.astype(np.float32))
+
+    @cached_property
+    def _norms(self) -> Floats:
+        return np.asarray((self._supports**2).sum(axis=1))
+
+
+def expand(steps: Floats, scale: Floats) -> Floats:
+    """Weights from their stored form: the square of the integer, with its sign, times the column's scale; float32."""
+    whole = steps.astype(np.float32)
+    return np.asarray(whole * np.abs(whole) * scale)
+
+
+def to_points(values: Floats, knots: Floats, ranks: Floats) -> Floats:
+    """Measures as the kernel sees them: normal scores of their ranks, weighted, as whole numbers in float32."""
+    out = np.zeros(values.shape, np.float32)
+    _interpolate(values.astype(np.float32), knots, ranks, out)
+    return out
+
+
+def kernel_opinions(points: Floats, supports: Floats, norms: Floats, a: Arrays, codes: NDArray[np.int64]) -> Floats:
+    """What a Gaussian kernel machine says: float32[rows, R]."""
+    products = points @ supports.T  # exact: whole numbers below 2**24
+    own = (points**2).sum(axis=1)
+    out = np.zeros((len(points), a.alphas.shape[1]), np.float32)
+    _weigh(products, own, norms, float(a.steps[0]), a.alphas.astype(np.float32), out)
+    return np.asarray(out * a.alpha_scale + a.kernel_language[codes])
+
+
+def decode(raw: Floats, settings: dict[str, float]) -> Floats:
+    """Ratings from the six forests' values: log odds of zero, overall if not zero, four aspects.
+
+    `sharpen` multiplies the log odds; `stretch` spreads the overall rating about `center`: it undoes the
+    pull to the mean.
+    """
+    nonzero = 1 / (1 + np.exp(settings["sharpen"] * np.clip(raw[:, 0], -30, 30)))
+    spread = settings["center"] + settings["stretch"] * (raw[:, 1] - settings["center"])
+    ratings = np.column_stack([nonzero * np.clip(spread, 0, 10), raw[:, 2:]])
+    return np.asarray(np.clip(ratings, 0, 10), np.float32)
+
+
+def fingerprint(arrays: Arrays, card: dict[str, Any]) -> str:
+    """A name for model, feature version and settings, from their bytes."""
+    digest = sha256(json.dumps([card["languages"], card["decode"], card["features"]]).encode())
+    for f in fields(arrays):
+        digest.update(np.ascontiguousarray(getattr(arrays, f.name)).tobytes())
+    return f"reference-{features.VERSION}-{digest.hexdigest()[:12]}"
+
+
+@jit
+def _interpolate(values: Array, knots: Array, ranks: Array, out: Array) -> None:
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            v = values[i, j]
+            low, high = 0, knots.shape[1]
+            while low < high:
+                middle = (low + high) // 2
+                if knots[j, middle] <= v:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low == 0:
+                r = ranks[j, 0]
+            elif low == knots.shape[1] or knots[j, low] == np.inf:
+                r = ranks[j, low - 1]
+            else:
+                share = (v - knots[j, low - 1]) / (knots[j, low] - knots[j, low - 1])
+                r = ranks[j, low - 1] + share * (ranks[j, low] - ranks[j, low - 1])
+            out[i, j] = np.rint(r)
+
+
+@jit
+def _weigh(products: Array, own: Array, norms: Array, step: float, alphas: Array, out: Array) -> None:  # noqa: PLR0917 - eight parameters is the house limit
+    for i in range(products.shape[0]):
+        for j in range(products.shape[1]):
+            k = np.float32(np.exp(-step * (own[i] + norms[j] - 2 * products[i, j])))
+            for r in range(alphas.shape[1]):
+                out[i, r] += k * alphas[j, r]
+
+
+@jit
+def forest(  # noqa: PLR0917 - eight parameters is the house limit
+    inputs: Array,
+    node_feature: Array,
+    node_threshold: Array,
+    node_left: Array,
+    roots: Array,
+    forests: Array,
+    bases: Array,
+) -> Any:
+    """Sums of the trees' leaves by forest: float32[rows, forests]."""
+    out = np.zeros((inputs.shape[0], bases.shape[0]), np.float32)
+    for i in range(inputs.shape[0]):
+        for f in range(bases.shape[0]):
+            total = bases[f]
+            for t in range(forests[f], forests[f + 1]):
+                node = roots[t]
+                while node_feature[node] >= 0:
+                    right = inputs[i, node_feature[node]] > node_threshold[node]
+                    node = node_left[node] + right
+                total += node_threshold[node]
+            out[i, f] = total
+    return out
