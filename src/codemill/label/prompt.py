@@ -99,28 +99,23 @@ def parse(answer: str, rubric: Rubric) -> Verdict:
         UnparsableError: it is neither, a value is out of range, or zero reason and overall rating contradict.
     """
     answer = _THOUGHT.sub("", answer).strip()
-    values = _from_json(answer)
-    if values is None:
-        values = _from_line(answer)
-    return _checked(values, rubric)
-
-
-def _from_json(answer: str) -> dict[str, Any] | None:
+    last = answer.rsplit("\n", 1)[-1].strip(" *`")
+    # The closing line first: prose before it may begin like JSON, but no JSON ends in such a line.
+    match = _LINE.fullmatch(last)
+    if match is not None:
+        return _checked(_from_line(answer, match), rubric)
     text = answer.removeprefix("```json").removeprefix("```").removesuffix("```").strip()
     if not text.startswith("{"):
-        return None
+        raise UnparsableError(f"expected a closing line RATING: ..., got {last[:80]!r}")
     try:
-        values = json.loads(text)
+        return _checked(dict(json.loads(text)), rubric)
+    except UnparsableError:
+        raise
     except (ValueError, RecursionError) as error:
         raise UnparsableError(f"expected a JSON object, got a broken one ({error})") from error
-    return dict(values)
 
 
-def _from_line(answer: str) -> dict[str, Any]:
-    last = answer.rsplit("\n", 1)[-1].strip(" *`")
-    match = _LINE.fullmatch(last)
-    if match is None:
-        raise UnparsableError(f"expected a closing line RATING: ..., got {last[:80]!r}")
+def _from_line(answer: str, match: re.Match[str]) -> dict[str, Any]:
     zero, *scores = match.groups()
     values: dict[str, Any] = dict(zip((*ASPECTS, "overall"), map(int, scores), strict=True))
     return {**values, "zero": zero, "explanation": answer[: answer.rfind("RATING:")].strip(" *`\n")}
