@@ -22,10 +22,12 @@ KINDS = {
     DeltaStatus.TYPECHANGE: "retype",
 }
 REGULAR = frozenset({FileMode.BLOB, FileMode.BLOB_EXECUTABLE})
-# Where a hunk lies, and ids of contents: they say where, not what, and differ when a change is picked elsewhere.
+# Where a hunk lies, ids and similarity of contents: they say where, not what, and differ when a change is picked
+# elsewhere.
 _PLACES = re.compile(rb"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
-_IDS = re.compile(rb"^index [0-9a-f]+\.\.[0-9a-f]+(?: \d+)?\n", re.MULTILINE)
+_IDS = re.compile(rb"^(?:index [0-9a-f]+\.\.[0-9a-f]+(?: \d+)?|similarity index \d+%)\n", re.MULTILINE)
 _HUNKS = re.compile(rb"^@@ .*\n", re.MULTILINE)
+_NO_HUNK = re.compile(rb"(\n)--- [^\n]*\n\+\+\+ [^\n]*\n\Z")
 _SPACE = b" \t\r\n\v\f"
 
 
@@ -135,6 +137,9 @@ def _change(patch: pygit2.Patch) -> FileChange:
     _, additions, deletions = patch.line_stats
     moved = kind in ("rename", "copy")
     data = bytes(patch.data)
+    if not additions and not deletions and not delta.is_binary:
+        # Git names the sides only above a hunk; libgit2 also where a file without lines comes or goes.
+        data = _NO_HUNK.sub(b"\\1", data)
     return FileChange(
         kind=kind,
         path=_path(side.raw_path),

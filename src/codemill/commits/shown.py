@@ -57,6 +57,10 @@ class Context:
     coverage: float | None
 
 
+class _NoRoomError(Exception):
+    """A file does not fit: what is less relevant gets no room either."""
+
+
 class ContextMaker:
     """Makes contexts for commits of one repository; fast for commits that follow one another."""
 
@@ -88,7 +92,11 @@ class ContextMaker:
         room -= self._count(parts["tree"])
         shown: list[tuple[dict[str, Any], str]] = []
         for path, blob, score in wanted:
-            made = self._file(snapshot, path, (query, weights), min(budget.file, room))
+            try:
+                made = self._file(snapshot, path, (query, weights), room)
+            except _NoRoomError:
+                room = 0
+                break
             if made is not None:
                 place, text = made
                 shown.append(({"path": path, "blob": blob, "score": score, **place}, text))
@@ -110,17 +118,22 @@ class ContextMaker:
         return template.render("tree", content=tree) if tree and not self.special.search(tree) else ""
 
     def _file(
-        self, snapshot: Snapshot, path: str, query: tuple[Words, Reals], budget: int
+        self, snapshot: Snapshot, path: str, query: tuple[Words, Reals], room: int
     ) -> tuple[dict[str, int], str] | None:
-        """A file whole, or the lines that the query is about, with which they are; None where there is no room."""
+        """A file whole, or the lines that the query is about, with which they are; None if it can't be shown.
+
+        Raises:
+            _NoRoomError: there is not enough room for a piece worth showing.
+        """
         text = decode(snapshot.read(path))
         if text is None or self.special.search(text) or self.special.search(path) or not text.strip():
             return None
         template = self.setup.template
         longest = template.part["lines"].format(first=99999, last=99999, all=99999)
-        budget -= self._count(template.render("file", path=quote(path), lines=longest, content=""))
-        if budget < LEAST_FILE:
-            return None
+        frame = self._count(template.render("file", path=quote(path), lines=longest, content=""))
+        budget = min(self.setup.corpus.budget.file, room) - frame
+        if budget < LEAST_FILE and room < self.setup.corpus.budget.file:
+            raise _NoRoomError
         text = text.removesuffix("\n")
         hits = line_hits(encode(text), query[0])
         excerpt, first, last, lines = window(text, budget, self.setup.tokens, hits, query[1])
