@@ -13,11 +13,15 @@ REGISTRY = {
     "flags": "codemill.annotate.flags:FlagsAnnotator",
     "syntax": "codemill.annotate.syntax:SyntaxAnnotator",
     "rules": "codemill.annotate.rules:RulesAnnotator",
-    "licence_text": "codemill.annotate.licence:LicenceTextAnnotator",
+    "licence_text": "codemill.annotate.licence_text:LicenceTextAnnotator",
     "licence": "codemill.annotate.licence:LicenceAnnotator",
     "secrets": "codemill.annotate.secrets:SecretsAnnotator",
     "minhash": "codemill.dedup.minhash:MinHashAnnotator",
     "quality": "codemill.annotate.quality:QualityAnnotator",
+    # Of recipes of kind `commits`, where they always run.
+    "commit": "codemill.commits.table:CommitTable",
+    "repository": "codemill.commits.table:RepositoryTable",
+    "sample": "codemill.commits.table:SampleTable",
 }
 
 
