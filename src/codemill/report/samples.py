@@ -1,0 +1,115 @@
+"""Picks the files a reader looks at: at a cut, and at random. Ids are hashes, so the smallest ids are a random sample.
+
+The same data gives the same samples, whatever the order of rows or the number of workers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from codemill.report.contents import Excerpt
+from codemill.report.frame import Floats, Frame, Ints, Mask
+from codemill.report.wording import clip, number, visible
+
+MOST_NOTE = 240  # characters of a decision's evidence
+POOL = 4  # how many times the wanted rows are looked at, to leave out copies of one content
+
+
+@dataclass
+class Sample:
+    """A file to be shown; `value` is what the rule looked at, `excerpt` follows when contents are read."""
+
+    occurrence: str
+    blob: str | None
+    source: str
+    repo: str
+    path: str
+    language: str
+    bytes: int
+    status: str
+    reason: str
+    value: str = ""
+    note: str = ""
+    excerpt: Excerpt | None = None
+
+
+@dataclass
+class Samples:
+    """What both sides of a rule, or one, look like; `gone` were dropped (or errored), `stayed` passed the rule."""
+
+    gone: list[Sample] = field(default_factory=list)
+    stayed: list[Sample] = field(default_factory=list)
+
+    def every(self) -> Iterable[Sample]:
+        return [*self.gone, *self.stayed]
+
+
+def at_random(frame: Frame, mask: Mask, limit: int) -> Ints:
+    """Up to `limit` rows of the mask, a random sample by id, no content twice."""
+    return nearest(frame, mask, np.zeros(int(mask.sum())), limit)
+
+
+def nearest(frame: Frame, mask: Mask, distances: Floats, limit: int) -> Ints:
+    """Up to `limit` rows of the mask with the least distance, ties by id, no content twice.
+
+    Args:
+        frame: n rows.
+        mask: n, of which m are set.
+        distances: m, finite.
+    """
+    rows = np.flatnonzero(mask)
+    if not len(rows) or not limit:
+        return rows[:0]
+    wanted = limit * POOL
+    if len(rows) > wanted:
+        # First by distance alone, which is cheap; all that tie with the last stay in, since ids are to break ties.
+        last = np.partition(distances, wanted - 1)[wanted - 1]
+        near = distances <= last
+        rows, distances = rows[near], distances[near]
+    ids = frame.column("occurrence_id").take(pa.array(rows))
+    table = pa.table({"distance": distances, "id": ids, "row": rows})
+    keys = [("distance", "ascending"), ("id", "ascending")]
+    chosen = table.take(pc.select_k_unstable(table, min(wanted, table.num_rows), keys))["row"].to_numpy()
+    blobs = frame.column("blob_id").take(pa.array(chosen)).to_pylist()
+    seen: set[str] = set()
+    fresh = []
+    for row, blob in zip(chosen, blobs, strict=True):
+        if blob is None or blob not in seen:
+            seen.add(blob or "")
+            fresh.append(row)
+    return np.array(fresh[:limit], dtype=np.int64)
+
+
+def describe(frame: Frame, rows: Ints, values: pa.Array | None = None) -> list[Sample]:
+    """The rows as samples, with what the rule looked at if `values` (one for every row of the frame) are given."""
+    names = ("occurrence_id", "blob_id", "source", "repo", "path", "language", "bytes", "status", "reason", "evidence")
+    index = pa.array(rows)
+    columns = {name: frame.column(name).take(index).to_pylist() for name in names}
+    shown = [None] * len(rows) if values is None else values.take(index).to_pylist()
+    return [
+        Sample(
+            occurrence=columns["occurrence_id"][i],
+            blob=columns["blob_id"][i],
+            source=columns["source"][i] or "",
+            repo=visible(columns["repo"][i] or ""),
+            path=visible(columns["path"][i] or ""),
+            language=columns["language"][i] or "unknown",
+            bytes=columns["bytes"][i] or 0,
+            status=columns["status"][i],
+            reason=columns["reason"][i] or "",
+            value=_value(shown[i]),
+            note=clip(visible(columns["evidence"][i] or ""), MOST_NOTE),
+        )
+        for i in range(len(rows))
+    ]
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return number(value) if isinstance(value, int | float) else clip(visible(str(value)), 80)

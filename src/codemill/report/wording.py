@@ -1,0 +1,125 @@
+"""Says numbers, rules and foreign text in words that a report may show: short, exact, and safe to look at."""
+
+import math
+import re
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from codemill.recipe import Bounds, DedupRule, PresetRule, QuantileRule, Rule, ValueRule
+
+# C0 controls, DEL, C1 controls, and the characters that reorder or hide text (Boucher and Anderson, *Trojan Source*,
+# 2021): a reader must see them rather than be fooled by them.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+_SIGNS = {"min": "≥", "max": "≤", "equals": "=", "not_equals": "≠", "in_": "one of", "not_in": "none of"}
+
+
+def count(value: float) -> str:
+    """A whole number with thousands apart."""
+    return f"{int(value):,}"
+
+
+def share(part: float, whole: float) -> str:
+    """`part` of `whole` in percent; a small share never reads as none, nor a large one as all."""
+    if not whole:
+        return "n/a"
+    value = 100 * part / whole
+    if 0 < value < 0.05:
+        return "<0.1%"
+    if 99.95 <= value < 100:
+        return ">99.9%"
+    return f"{value:.1f}%"
+
+
+def size(value: float) -> str:
+    """Bytes in decimal units, three digits."""
+    return f"{_scaled(value)}B"
+
+
+def short(value: float) -> str:
+    """A number in decimal units, three digits: 1234567 is 1.23 M."""
+    return _scaled(value).strip()
+
+
+def _scaled(value: float) -> str:
+    for factor, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor * 0.9995:
+            return f"{value / factor:.3g} {unit}" if abs(value) < 999.5 * factor else f"{value / factor:.0f} {unit}"
+    return f"{value:.3g} " if value != int(value) else f"{int(value)} "
+
+
+def number(value: float) -> str:
+    """A value of a column, to four digits; whole numbers whole."""
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def seconds(value: float) -> str:
+    """A duration with a unit that suits it."""
+    if value < 120:
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def visible(text: str) -> str:
+    """Foreign text in which every character that would be unseen or move others is spelled out; newlines go through.
+
+    HTML escaping is left to the template.
+    """
+    return _HIDDEN.sub(lambda found: f"⟨{ord(found.group()):02X}⟩", text)
+
+
+def breakable(text: str) -> Markup:
+    """A name, escaped, that a narrow column may break after its dots, dashes, slashes and underscores."""
+    return Markup(re.sub(r"([._/-])", r"\1<wbr>", str(escape(visible(text)))))
+
+
+def clip(text: str, limit: int) -> str:
+    """Text of at most `limit` characters; an ellipsis says that more was there."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def condition(rule: Rule | None) -> str:
+    """What a rule keeps or drops, as one line."""
+    if rule is None:
+        return "has text content: not empty, binary, undecodable, too large or unreadable"
+    if isinstance(rule, ValueRule):
+        own = bounds(rule)
+        text = f"{rule.column} {own}" if own else f"{rule.column}: any"
+        if rule.per_language:
+            text += "; " + ", ".join(f"{name} {bounds(limit)}" for name, limit in rule.per_language.items())
+        return text + ("; without a value: kept" if rule.missing == "keep" else "")
+    if isinstance(rule, QuantileRule):
+        lowest = rule.drop_lowest is not None
+        part = rule.drop_lowest if rule.drop_lowest is not None else rule.drop_highest
+        within = "" if rule.within == "all" else f" in each {rule.within}"
+        side = "lowest" if lowest else "highest"
+        return f"not in the {side} {100 * (part or 0):g}% (by {rule.by}) of {rule.column}{within}"
+    if isinstance(rule, DedupRule):
+        if rule.dedup == "exact":
+            return "no exact duplicate of a file that is kept"
+        what = "near-duplicate of a file" if rule.dedup == "near" else "copy of a repository"
+        return f"no {what} that is kept (Jaccard similarity ≥ {rule.threshold:g})"
+    if isinstance(rule, PresetRule):
+        return f"preset {rule.preset}"
+    raise TypeError(f"expected a rule of a recipe, got {type(rule).__name__}")
+
+
+def bounds(limits: Bounds) -> str:
+    """Bounds as signs and values: `≥ 20 and ≤ 200,000`."""
+    parts = []
+    for name, sign in _SIGNS.items():
+        value = getattr(limits, name)
+        if value is not None:
+            parts.append(f"{sign} {_literal(value)}")
+    return " and ".join(parts)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, tuple):
+        return clip(", ".join(_literal(one) for one in value), 120)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return number(value) if isinstance(value, int | float) else str(value)
