@@ -96,7 +96,7 @@ class _Offline:
                 stopped = stopped or self._batch(library, model, batch)
                 if stopped is not None:
                     self.todo.reasons |= {key_of(self.settings, row): stopped for row in batch}
-        return Finished(self.form, stopped, self.meter)
+        return Finished(self.form if self.todo.rows.num_rows else None, stopped, self.meter)
 
     def _load(self, library: Any) -> Any:
         arguments: dict[str, Any] = {

@@ -63,8 +63,9 @@ class _Endpoint:
         self.unanswered = 0  # files in a row
 
     def run(self) -> Finished:
-        if self.todo.rows.num_rows:
-            asyncio.run(self._run())
+        if not self.todo.rows.num_rows:
+            return Finished(None, None, self.meter)
+        asyncio.run(self._run())
         return Finished(self.form, self.stopped, self.meter)
 
     async def _run(self) -> None:

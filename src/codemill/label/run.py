@@ -79,7 +79,7 @@ class Labelled:
         files, labelled, cached: files of the sample; those with a rating; answers that were there before.
         errors: kind of error -> files.
         stopped: why no more requests were sent, or None.
-        form: how answers were held to their form.
+        form: how answers were held to their form; None where nothing had to be asked.
         requests, prompt_tokens, completion_tokens, cost: spent by all runs on these labels with this model.
         short: language -> files fewer than asked for.
         seconds: time of this run.
@@ -91,7 +91,7 @@ class Labelled:
     cached: int
     errors: dict[str, int]
     stopped: str | None
-    form: str
+    form: str | None
     requests: int
     prompt_tokens: int
     completion_tokens: int
@@ -123,7 +123,7 @@ class Todo:
 class Finished:
     """What a backend reports: how it asked, what was spent, and why it stopped early if it did."""
 
-    form: str
+    form: str | None
     stopped: str | None
     meter: Meter
 
