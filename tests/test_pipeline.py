@@ -188,8 +188,10 @@ def killing(self, relative):
     return writing(self, relative)
 
 Store.writing = killing
-cli.main()
-print("writes", count)
+try:
+    cli.main()
+finally:
+    print("writes", count)
 """
 
 

@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 
 from codemill.errors import InputError
 from codemill.report.summary import RunSummary
+from codemill.report.wording import condition
 from codemill.schema import BLOB, KEYS, OCCURRENCE
-from codemill.select.result import read_selection
+from codemill.select.result import Step, read_selection
 from codemill.store import Store
 
 MOST_MATCHES = 20
@@ -111,25 +112,25 @@ def _decisions(store: Store, summary: RunSummary, found: pa.Table) -> dict[str, 
         settings = {step.rule: step for step in selection.steps}
         for row in rows.to_pylist():
             looked_at = json.loads(row["evidence"]) if row["evidence"] else {}
-            failed = []
-            for rule in row["reasons"]:
-                step = settings.get(rule)
-                rule_settings = (
-                    step.setting.model_dump(mode="json", by_alias=True, exclude_none=True)
-                    if step and step.setting
-                    else {}
-                )
-                entry = {"rule": rule, "setting": rule_settings, "got": looked_at.get(rule)}
-                if step and step.cuts:
-                    entry["cuts"] = step.cuts
-                failed.append(entry)
             decided[row["occurrence_id"]][corpus] = {
                 "status": row["status"],
                 "reason": row["reason"],
-                "failed": failed,
+                "failed": [_failed(rule, settings.get(rule), looked_at.get(rule)) for rule in row["reasons"]],
                 "stands_for": _stands_for(selection.evidence, row),
             }
     return decided
+
+
+def _failed(rule: str, step: Step | None, got: Any) -> dict[str, Any]:
+    """A rule that a file broke: what it asked for, what it looked at, and where it cut if it is a quantile."""
+    setting = step.setting if step else None
+    return {
+        "rule": rule,
+        "setting": setting.model_dump(mode="json", by_alias=True, exclude_none=True) if setting else {},
+        "asked": condition(setting) if setting else "",
+        "got": got,
+        "cuts": step.cuts if step else {},
+    }
 
 
 def _stands_for(evidence: dict[str, pa.Table], row: dict[str, Any]) -> dict[str, int]:

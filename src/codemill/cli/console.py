@@ -125,10 +125,12 @@ def explanation(result: dict[str, Any]) -> None:
             reason = f", {decision['reason']}" if decision["reason"] else ""
             console.print(f"  {corpus}: {decision['status']}{reason}", markup=False, style="bold")
             for failed in decision["failed"]:
-                bounds = {
-                    key: value for key, value in failed["setting"].items() if key not in {"name", "missing"} and value
-                }
-                console.print(f"    failed {failed['rule']}: got {failed['got']}; rule {bounds}", markup=False)
+                asked = f"; asked: {failed['asked']}" if failed["asked"] else ""
+                cuts = f"; cut at {', '.join(f'{cut:.4g} ({group})' for group, cut in failed['cuts'].items())}"
+                got = failed["got"] if failed["got"] is not None else "no value"
+                console.print(
+                    f"    failed {failed['rule']}: got {got}{asked}{cuts if failed['cuts'] else ''}", markup=False
+                )
             for rule, count in decision["stands_for"].items():
                 console.print(f"    kept in favour of {count} others by {rule}", markup=False)
         for name, values in row["annotations"].items():
