@@ -6,10 +6,13 @@ tree-sitter's Python binding holds the GIL.
 """
 
 import importlib
+import io
 import json
 import logging
 import os
+import re
 import traceback
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from codemill.errors import CodemillError, EngineError, MissingExtra
+from codemill.errors import CodemillError, EngineError, InputError, MissingExtra
 
 Task = dict[str, Any]
 
@@ -97,12 +100,12 @@ class Engine:
             EngineError: the plan failed.
         """
         daft = self._daft()
-        frame = daft.read_parquet(list(urls)).select(*columns)
+        frame = _read_parquet(daft, urls).select(*columns)
         for join in joins:
             keys = {name: f"__key{index}" for index, name in enumerate(join.on)}
             right = [daft.col(theirs).alias(keys[ours]) for ours, theirs in join.on.items()]
             right += [daft.col(name).alias(alias) for name, alias in join.columns.items()]
-            table = daft.read_parquet(list(join.urls)).select(*right)
+            table = _read_parquet(daft, join.urls).select(*right)
             frame = frame.join(table, left_on=list(keys), right_on=list(keys.values()), how="left")
             frame = frame.exclude(*[key for key in keys.values() if key in frame.column_names])
         try:
@@ -179,6 +182,100 @@ class _Worker:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(frame.filename).name}:{frame.lineno}"
             return json.dumps({"ok": False, "known": False, "message": f"{type(error).__name__}: {error} ({where})"})
+
+
+def _read_parquet(daft: Any, urls: Sequence[str]) -> Any:
+    plain = [plain_url(url) for url in urls]
+    return daft.read_parquet([url for url, _ in plain], io_config=plain[0][1])
+
+
+# -- remote files ------------------------------------------------------------------------------------------------
+
+# Arrow's way of naming an S3 server in a URL; a lone `?` is a wildcard.
+QUERY = re.compile(r"\?(?=[a-z_]+=)")
+
+
+def plain_url(url: str) -> tuple[str, Any]:
+    """A URL without its query, and Daft's settings for what the query says (`endpoint_override`, `scheme`, `region`).
+
+    Credentials come from the environment, as each service's own tools look for them.
+    """
+    plain, *query = QUERY.split(url, maxsplit=1)
+    options = dict(urllib.parse.parse_qsl(query[0])) if query else {}
+    if "endpoint_override" not in options:
+        return plain, None
+    from daft.io import IOConfig, S3Config
+
+    endpoint = f"{options.get('scheme', 'https')}://{options['endpoint_override']}"
+    return plain, IOConfig(s3=S3Config(endpoint_url=endpoint, region_name=options.get("region")))
+
+
+def list_urls(pattern: str) -> list[tuple[str, int]]:
+    """The remote files (s3://, gs://, hf://) that match a pattern, sorted, each with its bytes; a `/` at the end is
+    a folder.
+
+    Raises:
+        InputError: the service can't be reached, or nothing matches.
+    """
+    daft = Engine()._daft()
+    plain, config = plain_url(pattern)
+    query = pattern[len(plain) :]
+    try:
+        found = daft.from_glob_path(f"{plain}**" if plain.endswith("/") else plain, io_config=config).to_pydict()
+    except Exception as error:  # Daft's own errors share no base class
+        if "at least 1 MicroPartition" in str(error):  # how Daft says that nothing matches
+            raise InputError(f"source {plain}: expected files that match, got none") from error
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise InputError(f"source {plain}: expected readable files, got {lines[-1] if lines else error}") from error
+    return sorted((f"{path}{query}", size or 0) for path, size in zip(found["path"], found["size"], strict=True))
+
+
+def open_url(url: str) -> io.BufferedReader:
+    """A remote file for random access; it is fetched in pieces as they are read.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    return io.BufferedReader(_UrlFile(url), 1 << 20)
+
+
+class _UrlFile(io.RawIOBase):
+    """Daft's file as the rest of the world expects files to be."""
+
+    def __init__(self, url: str) -> None:
+        daft = Engine()._daft()
+        plain, config = plain_url(url)
+        self._url = plain
+        # Daft's files work between __enter__ and __exit__ only; this one leaves when it is closed.
+        self._file = self._call(lambda: daft.File(plain, io_config=config).open(buffer_size=1 << 20).__enter__())
+
+    def _call(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except Exception as error:  # Daft's own errors share no base class
+            raise OSError(f"{self._url}: {(str(error).splitlines() or [''])[0]}") from error
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._call(lambda: self._file.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._call(lambda: self._file.seek(offset, whence)))
+
+    def tell(self) -> int:
+        return int(self._call(self._file.tell))
+
+    def close(self) -> None:
+        if not self.closed and hasattr(self, "_file"):
+            self._file.close()
+        super().close()
 
 
 def _load(function: str) -> Callable[[Task], Task]:

@@ -55,7 +55,10 @@ class Store:
 
     def url(self, relative: str) -> str:
         """The path of `relative` as other readers (Daft) want it."""
-        return self.path(relative) if self.local else f"{self.root.rstrip('/')}/{relative}"
+        if self.local:
+            return self.path(relative)
+        root, mark, query = self.root.partition("?")  # the server of an object store, as Arrow wants it named
+        return f"{root.rstrip('/')}/{relative}{mark}{query}"
 
     # -- creation ------------------------------------------------------------------------------------------------
 
@@ -127,24 +130,28 @@ class Store:
     def writing(self, relative: str) -> Iterator[pa.NativeFile]:
         """Open a file for writing that appears under its name only if the block ends well."""
         target = self.path(relative)
-        hidden = target
+        folder, _, name = target.rpartition("/")
+        # An object store would show what an aborted block has written, so it gets a hidden name there too.
+        hidden = f"{folder}/.{name}.{os.getpid()}.part"
         try:
             if self.local:
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-                hidden = str(Path(target).with_name(f".{Path(target).name}.{os.getpid()}.part"))
+                Path(folder).mkdir(parents=True, exist_ok=True)
             with self.fs.open_output_stream(hidden) as stream:
                 yield stream
             if self.local:
                 with Path(hidden).open("rb") as done:
                     os.fsync(done.fileno())
                 Path(hidden).replace(target)
-        except OSError as error:
+            else:
+                self.fs.move(hidden, target)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                self.fs.delete_file(hidden)
+            if not isinstance(error, OSError):
+                raise
             full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
             reason = "no space left on the device" if full else str(error)
             raise StoreError(f"store {self.root}: cannot write {relative}: {reason}") from error
-        finally:
-            if self.local:
-                Path(hidden).unlink(missing_ok=True) if hidden != target else None
 
     # -- tables --------------------------------------------------------------------------------------------------
 
