@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from codemill.recipe import ArchiveSource, IngestSettings
 from codemill.schema import digest
-from codemill.sources.base import RowBuffer, Unit, clean_text, find_places, load_facts
+from codemill.sources.base import RowBuffer, Unit, clean_text, find_places, load_facts, with_facts
 from codemill.sources.directories import list_entries
 from codemill.sources.unpack import read_members
 
@@ -37,7 +37,8 @@ class ArchiveReader:
                 weight = 0 if problem else info.st_size * EXPANSION
             except OSError:
                 state, weight = "unreadable", 0
-            yield Unit(clean_text(SUFFIX.sub("", name)), "", location, state, 0, 1, weight)
+            repo = clean_text(SUFFIX.sub("", name))
+            yield Unit(repo, "", location, with_facts(state, self.facts.get(repo)), 0, 1, weight)
 
     def read(self, unit: Unit, settings: IngestSettings) -> Iterator[pa.RecordBatch]:
         name, problem = self._places.get(unit.location, (Path(unit.location).name, None))

@@ -57,6 +57,11 @@ def stamp(state: str, settings: IngestSettings) -> str:
     return digest((state, str(settings.max_bytes)))
 
 
+def with_facts(state: str, facts: dict[str, Any] | None) -> str:
+    """The state of a repository with its facts: rows hold them, so new facts are a reason to read again."""
+    return f"{state}-{digest(f'{name}={value}' for name, value in sorted(facts.items()))}" if facts else state
+
+
 class SourceReader(Protocol):
     """Lists units and reads one of them."""
 

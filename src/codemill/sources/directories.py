@@ -21,6 +21,7 @@ from codemill.sources.base import (
     load_facts,
     split_ranges,
     stamp,
+    with_facts,
 )
 
 # Version control's own files are not content.
@@ -47,7 +48,7 @@ class DirectoryReader:
     def units(self, settings: IngestSettings) -> Iterator[Unit]:
         for name, place in child_places(self.settings.path, self.settings.layout):
             entries = list_entries(place)
-            state = folder_state(entries)
+            state = with_facts(folder_state(entries), self.facts.get(clean_text(name)))
             sizes = [entry.size if entry.size <= settings.max_bytes else 0 for entry in entries]
             for start, stop, weight in split_ranges(sizes, settings.shard_bytes, settings.shard_files):
                 yield Unit(clean_text(name), "", str(place), state, start, stop, weight)
@@ -55,7 +56,8 @@ class DirectoryReader:
     def read(self, unit: Unit, settings: IngestSettings) -> Iterator[pa.RecordBatch]:
         place = Path(unit.location)
         entries = list_entries(place)
-        if unit.stop - unit.start != len(entries) and unit.state != stamp(folder_state(entries), settings):
+        state = with_facts(folder_state(entries), self.facts.get(unit.repo))
+        if unit.stop - unit.start != len(entries) and unit.state != stamp(state, settings):
             # Ranges of a list that has shifted would lose some files and give others twice.
             raise InputError(f"source {place}: expected no change while it is read, got a changed folder (run again)")
         buffer = RowBuffer(unit.repo, unit.revision, self.facts.get(unit.repo, {}))

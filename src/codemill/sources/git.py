@@ -21,7 +21,7 @@ from pygit2.enums import FileMode, RepositoryOpenFlag, SortMode
 from codemill.errors import InputError
 from codemill.recipe import GitSource, IngestSettings
 from codemill.schema import digest
-from codemill.sources.base import RowBuffer, Unit, clean_text, link_problem, load_facts, split_ranges
+from codemill.sources.base import RowBuffer, Unit, clean_text, link_problem, load_facts, split_ranges, with_facts
 from codemill.sources.directories import child_places
 
 # `git@host:owner/name.git`, git's short form of an ssh URL.
@@ -66,13 +66,15 @@ class GitReader:
                 found += 1
                 entries, problem = list_tree(repository, commit.tree, self.settings.max_files)
             if repository is None or commit is None or problem is not None:
-                yield Unit(clean_text(name), "", location, f"{commit and commit.id}-{problem}", 0, 1, 0)
+                state = with_facts(f"{commit and commit.id}-{problem}", self.facts.get(clean_text(name)))
+                yield Unit(clean_text(name), "", location, state, 0, 1, 0)
                 continue
             # A later fetch may bring what is missing now: the commit alone does not say what there is to read.
             faults = [f"{entry.path}\0{entry.problem}" for entry in entries if entry.problem in FETCHABLE]
             state = f"{commit.id}-{digest(faults)}" if faults else str(commit.id)
             sizes = [entry.size if entry.size <= settings.max_bytes else 0 for entry in entries]
             repo = remote_name(repository) or clean_text(name)
+            state = with_facts(state, self.facts.get(repo))
             for start, stop, weight in split_ranges(sizes, settings.shard_bytes, settings.shard_files):
                 yield Unit(repo, str(commit.id), location, state, start, stop, weight)
         if not found and self.settings.revision != "HEAD":

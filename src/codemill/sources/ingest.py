@@ -65,7 +65,8 @@ def ingest(store: Store, engine: Engine, sources: Sequence[Source], settings: In
         for shard in shards
         if shard.name not in done
     ]
-    list(engine.map("codemill.sources.ingest:ingest_shard", tasks, sum(shard.weight for shard in shards)))
+    weight = sum(shard.weight for shard in shards if shard.name not in done)
+    list(engine.map("codemill.sources.ingest:ingest_shard", tasks, weight))
     assign_owners(store)
     counts = [store.read_json(f"ingested/{shard.name}.json") for shard in shards]
     return Ingested(
@@ -78,24 +79,32 @@ def ingest(store: Store, engine: Engine, sources: Sequence[Source], settings: In
 
 
 def plan(store: Store, sources: Sequence[Source], settings: IngestSettings) -> list[Shard]:
-    """The shards that hold the sources' present units; units that are new are planned and the plan stored."""
+    """The shards that hold the sources' present units and no others; what no shard holds is planned and stored.
+
+    A shard with a unit that is gone or has changed would bring its old rows back: its other units are planned anew.
+    """
+    present = {
+        source.name: [
+            Unit(**{**asdict(unit), "state": stamp(unit.state, settings)})
+            for unit in open_source(source).units(settings)
+        ]
+        for source in sources
+    }
+    keys = {unit.key(name) for name, units in present.items() for unit in units}
     known: dict[str, Shard] = {}
     for path in store.files("plans", ".json"):
         for entry in store.read_json(path)["shards"]:
             shard = Shard(entry["name"], entry["source"], tuple(Unit(**unit) for unit in entry["units"]))
-            known.update({unit.key(shard.source): shard for unit in shard.units})
+            held = [unit.key(shard.source) for unit in shard.units]
+            # The first shard of a unit keeps it: plans made while it was away may have it once more.
+            if keys.issuperset(held) and known.keys().isdisjoint(held):
+                known.update(dict.fromkeys(held, shard))
     wanted: dict[str, Shard] = {}
     fresh: list[Shard] = []
-    for source in sources:
-        new: list[Unit] = []
-        for unit in open_source(source).units(settings):
-            stamped = Unit(**{**asdict(unit), "state": stamp(unit.state, settings)})
-            held = known.get(stamped.key(source.name))
-            if held is None:
-                new.append(stamped)
-            else:
-                wanted[held.name] = held
-        fresh += _group(source.name, new, settings)
+    for name, units in present.items():
+        holders = [(unit, known.get(unit.key(name))) for unit in units]
+        wanted.update({shard.name: shard for _, shard in holders if shard is not None})
+        fresh += _group(name, [unit for unit, shard in holders if shard is None], settings)
     if fresh:
         sequence = len(store.files("plans", ".json"))
         entries = [

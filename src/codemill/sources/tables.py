@@ -47,7 +47,7 @@ class TableReader:
 
     def units(self, settings: IngestSettings) -> Iterator[Unit]:
         # What columns mean decides what rows hold, as the file itself does.
-        meaning = json.dumps([self.layouts.options, self.settings.facts])
+        meaning = json.dumps([self.layouts.options, digest(sorted(map(str, self.facts.items())))])
         for location, (name, size, stamp, problem) in self._files.items():
             repo = clean_text(SUFFIX.sub("", name))
             state = digest((str(size), stamp, str(problem), meaning))
@@ -215,7 +215,7 @@ class _Lines:
         return finish(columns, origins, self.place, self.max_bytes, problems)
 
 
-def _read_group(
+def _read_group(  # noqa: PLR0917 - all six are needed, and named where it is called
     table: pq.ParquetFile, index: int, start: int, mapping: Mapping, place: Place, max_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a row group whose first is number `start`; where it breaks off, one row for the rest of it."""
