@@ -162,6 +162,7 @@ def _is_version(content: bytes, start: int, end: int) -> bool:
         return True
     # Small numbers only: about one public address in four thousand is so, but nearly all versions and headings are.
     # Only 0 and 10 begin ranges that people use and that are small throughout.
-    parts = [int(part) for part in content[start:end].split(b".")]
-    small = max(parts) < _SMALL and parts[0] not in (0, 10)
+    text = content[start:end].decode()
+    parts = [int(part) for part in text.split(".")]
+    small = max(parts) < _SMALL and parts[0] not in (0, 10) and text not in _names("ip", "public")
     return small and not (before.endswith((b"//", b"@")) or re.match(rb"[:/]\d", after))

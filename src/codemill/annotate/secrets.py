@@ -21,6 +21,7 @@ CONFIDENCES = ("none", "low", "medium", "high")
 
 _PEM = b"-----BEGIN"
 _PEM_MARKERS = 70  # bytes of the two marker lines
+_MAX_PEM = 20_000
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/=]{20,}")
 
 SPAN = pa.struct(
@@ -118,7 +119,7 @@ class SecretsAnnotator(Annotator):
                 if start < 0:
                     raise LookupError(f"rule {finding.rule_id} reports a place that is not in the bytes")
             if secret.startswith(_PEM):
-                start = _pem_start(content, start, end)
+                start, end = _pem_block(content, start, end)
                 if start == end:
                     continue
             known = found.get((start, end))
@@ -127,17 +128,25 @@ class SecretsAnnotator(Annotator):
         return list(found.values())
 
 
-def _pem_start(content: bytes, start: int, end: int) -> int:
-    """Where the private key that ends at `end` begins; `end` if there is none between two markers.
+def _pem_block(content: bytes, start: int, end: int) -> tuple[int, int]:
+    """The private key within or at the end of what the rule took for one; an empty range if there is none.
 
-    A marker that code mentions, as parsers of keys do, pairs with the next END marker, however much code lies between.
+    The rule pairs a marker that code merely mentions, as parsers of keys do, with the next marker of either kind,
+    however much code lies between; where that is the BEGIN of a real key, the key itself follows.
     """
-    for begin in (start, content.rfind(_PEM, start, end)):
-        block = content[begin:end]
-        body = sum(map(len, _BASE64_RUN.findall(block)))
-        if body and 2 * body >= len(block) - _PEM_MARKERS:
-            return begin
-    return end
+    begin = content.rfind(_PEM, start, end)
+    if _is_pem(content[begin:end]):
+        return begin, end
+    close = content.find(b"-----END", begin, begin + _MAX_PEM)
+    stop = content.find(b"-----", close + 8, close + 8 + 100) + 5
+    if close > 0 and stop > close and _is_pem(content[begin:stop]):
+        return begin, stop
+    return end, end
+
+
+def _is_pem(block: bytes) -> bool:
+    body = sum(map(len, _BASE64_RUN.findall(block)))
+    return body > 0 and 2 * body >= len(block) - _PEM_MARKERS
 
 
 def _level(confidence: str | None) -> int:
