@@ -65,7 +65,8 @@ def test_grammars_load_and_have_the_node_kinds_that_the_table_names(name):
     language = tree_sitter_language_pack.get_language(name)
     kinds = {language.node_kind_for_id(kind) for kind in range(language.node_kind_count)}
     assert {*grammar.comments, *grammar.literals} <= kinds
-    tree_sitter.Query(language, grammar.query()["text"])
+    tree_sitter.Query(language, grammar.setting(parts=True)["query"])
+    assert grammar.second == "" or grammar.second in grammars()
     for one in grammar.languages:
         assert enry.get_language_type(one) != "unknown", one
         assert grammar_of(one) is grammar
@@ -111,6 +112,18 @@ def test_kinds_of_other_languages(syntax, language, source, comment, literal):
     assert row["literal_bytes"] == (literal and len(literal))
 
 
+def test_the_second_grammar_counts_where_it_finds_less_wrong(syntax):
+    interface, header = b"(* a *)\nval f : int -> string\n", b"template <typename T> class B : A<T> { public: int c() const; };\n"
+    neither, plain = b"val val = = )\n", b"int new = 1;\n"
+    rows = annotate(syntax, ("OCaml", interface), ("C", header), ("OCaml", neither), ("C", plain))
+    assert [row["error_nodes"] > 0 for row in rows] == [False, False, True, False]
+    assert rows[0]["comment_bytes"] == 7
+    bare = tree_sitter_language_pack.get_parser
+    assert bare("ocaml").parse(interface).root_node.has_error
+    assert bare("c").parse(header).root_node.has_error
+    assert bare("cpp").parse(plain).root_node.has_error
+
+
 def walk(node, inside=False):
     """(error nodes, missing nodes, outermost error spans) of a tree."""
     errors, missing, spans = int(node.is_error), int(node.is_missing), []
@@ -147,7 +160,7 @@ tokens = [
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from(tokens), max_size=40).map("".join), st.sampled_from(["Python", "C", "JavaScript"]))
+@given(st.lists(st.sampled_from(tokens), max_size=40).map("".join), st.sampled_from(["Python", "C++", "JavaScript"]))
 def test_errors_are_what_a_walk_of_the_tree_finds(syntax, text, language):
     content = text.encode()
     row = annotate(syntax, (language, content))[0]
@@ -199,7 +212,7 @@ def test_too_large_files_are_not_parsed():
 
 
 def guard(seconds=20.0, wall=60.0, memory=2_000_000_000):
-    return ParserProcess({"python": {"text": "", "captures": []}}, Limits(seconds, wall, memory))
+    return ParserProcess({"python": {"query": "", "captures": [], "second": ""}}, Limits(seconds, wall, memory))
 
 
 def test_a_process_that_others_kill_is_replaced_and_its_file_parsed_again():
@@ -236,7 +249,7 @@ def test_memory_is_bounded():
 
 def test_failures_of_the_worker_come_with_their_reason():
     process = guard()
-    process.queries = {"python": {"text": "(no_such_kind) @comment", "captures": ["comment"]}}
+    process.grammars = {"python": {"query": "(no_such_kind) @comment", "captures": ["comment"], "second": ""}}
     answer = process.parse([("python", b"x")])[0]
     process.close()
     assert answer.status == "failed"

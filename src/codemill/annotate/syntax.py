@@ -31,14 +31,19 @@ class Grammar:
     comments: tuple[str, ...]
     literals: tuple[str, ...]
     docs: tuple[str, ...]
+    second: str
     trivial: bool
 
-    def query(self) -> dict[str, object]:
-        """The query of comments and literals, as the worker wants it."""
-        parts = [f"({kind}) @comment" for kind in self.comments]
-        parts += [f"({kind}) @literal" for kind in self.literals]
+    def setting(self, parts: bool) -> dict[str, object]:
+        """What the worker is to know of the grammar; no query of comments and literals unless `parts` are wanted."""
+        patterns = [f"({kind}) @comment" for kind in self.comments]
+        patterns += [f"({kind}) @literal" for kind in self.literals]
         captures = [name for name, kinds in (("comment", self.comments), ("literal", self.literals)) if kinds]
-        return {"text": " ".join([*parts, *self.docs]), "captures": captures}
+        return {
+            "query": " ".join([*patterns, *self.docs]) if parts else "",
+            "captures": captures,
+            "second": self.second,
+        }
 
 
 @cache
@@ -53,6 +58,7 @@ def grammars() -> dict[str, Grammar]:
             tuple(entry.get("comments", ())),
             tuple(entry.get("literals", ())),
             tuple(entry.get("docs", ())),
+            entry.get("second", ""),
             entry.get("trivial", False),
         )
         for name, entry in table.items()
@@ -114,11 +120,8 @@ class SyntaxAnnotator(Annotator):
         assert isinstance(params, SyntaxParams)
         self.settings = params
         seconds = params.timeout_seconds
-        queries = {
-            name: grammar.query() if params.parts else {"text": "", "captures": []}
-            for name, grammar in grammars().items()
-        }
-        self.process = ParserProcess(queries, Limits(seconds, WALL_FACTOR * seconds, params.max_memory))
+        known = {name: grammar.setting(params.parts) for name, grammar in grammars().items()}
+        self.process = ParserProcess(known, Limits(seconds, WALL_FACTOR * seconds, params.max_memory))
 
     def load(self) -> None:
         self.process.start()

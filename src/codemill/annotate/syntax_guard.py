@@ -61,15 +61,16 @@ class ParserProcess:
     """A parser process that is replaced whenever a file kills it.
 
     Args:
-        queries: grammar -> {"text": query of comments and literals, "captures": the names it captures}.
+        grammars: grammar -> {"query": of comments and literals, or empty; "captures": the names it captures; "second":
+            the grammar to try where this one finds errors, or empty}.
         limits: what one file may take.
 
     Raises:
         EngineError: the process can't start (on `start`, or later when a fresh one is needed).
     """
 
-    def __init__(self, queries: Mapping[str, Mapping[str, object]], limits: Limits) -> None:
-        self.queries, self.limits = queries, limits
+    def __init__(self, grammars: Mapping[str, Mapping[str, object]], limits: Limits) -> None:
+        self.grammars, self.limits = grammars, limits
         self.process: subprocess.Popen[bytes] | None = None
         self.lock = threading.Lock()
         self._owner = 0
@@ -113,7 +114,7 @@ class ParserProcess:
         )
         self._owner = os.getpid()
         self._release = weakref.finalize(self, _end, self.process)
-        settings = {"queries": self.queries, "timeout": self.limits.seconds, "max_memory": self.limits.memory}
+        settings = {"grammars": self.grammars, "timeout": self.limits.seconds, "max_memory": self.limits.memory}
         text = json.dumps(settings).encode()
         reply = ""
         with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 It is run by its path, imports nothing of codemill, and talks frames over its standard streams with `syntax_guard`:
 
-    in   settings   4 bytes length, JSON: limits, and a query for every grammar
+    in   settings   4 bytes length, JSON: limits, and what is to be known of every grammar
          files      header `FILE` (length of the grammar's name, length of the content), name, content
     out  ready      4 bytes length, JSON: {} or {"error": why it can't start}
          answers    header `ANSWER` for every file in order, then an error message of the length it names
@@ -31,9 +31,9 @@ ERRORS = "(ERROR) @error (MISSING) @missing"
 
 
 class Grammar:
-    """A parser with its queries; `parts` is the query of comments and literals, empty where they are not wanted."""
+    """A parser with its queries; `query` is that of comments and literals, empty where they are not wanted."""
 
-    def __init__(self, name: str, parts: str, kinds: Iterable[str]) -> None:
+    def __init__(self, name: str, query: str, captures: Iterable[str]) -> None:
         import tree_sitter
         import tree_sitter_language_pack
 
@@ -42,8 +42,8 @@ class Grammar:
         self.parser = tree_sitter.Parser(language)
         self.cursor = tree_sitter.QueryCursor
         self.errors = tree_sitter.Query(language, ERRORS)
-        self.parts = tree_sitter.Query(language, parts) if parts else None
-        self.kinds = frozenset(kinds)
+        self.parts = tree_sitter.Query(language, query) if query else None
+        self.kinds = frozenset(captures)
 
     def measure(self, content: bytes) -> tuple[int, ...]:
         """The first seven values of `ANSWER`."""
@@ -93,6 +93,29 @@ def cover(nodes: Iterable[Any]) -> tuple[int, int, int]:
     return len(spans), total, first
 
 
+class Grammars:
+    """Grammars by name, each loaded when a file first needs it."""
+
+    def __init__(self, known: dict[str, dict[str, Any]]) -> None:
+        self.known = known
+        self.loaded: dict[str, Grammar] = {}
+
+    def get(self, name: str) -> Grammar:
+        if name not in self.loaded:
+            self.loaded[name] = Grammar(name, self.known[name]["query"], self.known[name]["captures"])
+        return self.loaded[name]
+
+    def measure(self, name: str, content: bytes) -> tuple[int, ...]:
+        """The first seven values of `ANSWER`, by the second grammar where that finds fewer bytes in error."""
+        values = self.get(name).measure(content)
+        second = self.known[name]["second"]
+        return min(values, self.get(second).measure(content), key=wrong_bytes) if second and values[3] else values
+
+
+def wrong_bytes(values: tuple[int, ...]) -> int:
+    return values[3]
+
+
 def limit_memory(size: int) -> None:
     """Let allocations beyond `size` bytes fail, which costs this process, not the machine."""
     with contextlib.suppress(OSError, ValueError):
@@ -106,7 +129,7 @@ def serve(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> Non
     settings = json.loads(read(LENGTH.unpack(read(LENGTH.size))[0]))
     limit_memory(settings["max_memory"])
     seconds = settings["timeout"]
-    grammars: dict[bytes, Grammar] = {}
+    grammars = Grammars(settings["grammars"])
     try:
         import tree_sitter  # noqa: F401 - a broken installation is to show before the first file
     except ImportError as error:
@@ -122,12 +145,10 @@ def serve(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> Non
         message = b""
         values: tuple[int, ...] = (0,) * 7
         try:
-            if name not in grammars:
-                query = settings["queries"][name.decode()]
-                grammars[name] = Grammar(name.decode(), query["text"], query["captures"])
+            grammars.get(name.decode())  # loading counts for no file
             # CPU time, not wall time: a loaded machine must not change what is found. The signal ends this process.
             signal.setitimer(signal.ITIMER_PROF, seconds)
-            values = grammars[name].measure(content)
+            values = grammars.measure(name.decode(), content)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"[:300].encode()
         finally:
