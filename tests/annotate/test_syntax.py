@@ -113,8 +113,9 @@ def test_kinds_of_other_languages(syntax, language, source, comment, literal):
 
 
 def test_the_second_grammar_counts_where_it_finds_less_wrong(syntax):
-    interface, header = b"(* a *)\nval f : int -> string\n", b"template <typename T> class B : A<T> { public: int c() const; };\n"
-    neither, plain = b"val val = = )\n", b"int new = 1;\n"
+    interface = b"(* a *)\nval f : int -> string\n"
+    header = b"template <typename T> class B : A<T> { public: int c() const; };\n"
+    neither, plain = b"val val = = )\n", b"int operator = 2;\n"
     rows = annotate(syntax, ("OCaml", interface), ("C", header), ("OCaml", neither), ("C", plain))
     assert [row["error_nodes"] > 0 for row in rows] == [False, False, True, False]
     assert rows[0]["comment_bytes"] == 7
