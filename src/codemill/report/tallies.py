@@ -189,9 +189,10 @@ def remarks(frame: Frame, rows: list[FunnelRow], languages: GroupTable) -> list[
         if row.errored.files * 100 >= row.reached.files > 0:
             part = share(row.errored.files, row.reached.files)
             found.append(f"{row.rule}: {row.errored.files:,} files errored ({part} of what reached it).")
-    for group in languages.rows:
-        if group.seen.files >= FEW_FILES and not group.kept.files and group.name != NO_TEXT:
-            found.append(f"Nothing of {group.name} was kept ({group.seen.files:,} files seen; mostly {group.main}).")
+    lost = [group for group in languages.rows if not group.kept.files and group.name != NO_TEXT]
+    named = [f"{group.name} ({group.seen.files:,}, {group.main})" for group in lost if group.seen.files >= FEW_FILES]
+    if named:
+        found.append(f"Nothing was kept of these languages (files seen, main reason): {', '.join(named)}.")
     idle = [row.rule for row in rows[1:] if not row.failed and not row.errored.files]
     if idle:
         found.append(f"No file breaks these rules: {', '.join(idle)}.")

@@ -84,7 +84,7 @@ def clip(text: str, limit: int) -> str:
 def condition(rule: Rule | None) -> str:
     """What a rule keeps or drops, as one line."""
     if rule is None:
-        return "has text content: not empty, binary, undecodable, too large or unreadable"
+        return "has text content: no link or special file, not empty, binary, undecodable, too large or unreadable"
     if isinstance(rule, ValueRule):
         own = bounds(rule)
         text = f"{rule.column} {own}" if own else f"{rule.column}: any"
@@ -99,7 +99,7 @@ def condition(rule: Rule | None) -> str:
         return f"not in the {side} {100 * (part or 0):g}% (by {rule.by}) of {rule.column}{within}"
     if isinstance(rule, DedupRule):
         if rule.dedup == "exact":
-            return "no exact duplicate of a file that is kept"
+            return f"no copy of a file that is kept (same {rule.on or 'content'})"
         what = "near-duplicate of a file" if rule.dedup == "near" else "copy of a repository"
         return f"no {what} that is kept (Jaccard similarity ≥ {rule.threshold:g})"
     if isinstance(rule, PresetRule):
