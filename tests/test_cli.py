@@ -86,7 +86,7 @@ def test_init_writes_a_recipe_that_loads_and_overwrites_nothing(tmp_path):
 def test_the_users_mistakes_are_one_line(tmp_path, folder, repositories):
     assert_one_line(codemill("run", "nowhere.toml", cwd=tmp_path), "nowhere.toml", "expected")
     make_recipe(tmp_path, tmp_path / "gone")
-    assert_one_line(codemill("run", "recipe.toml", cwd=tmp_path), "gone", "expected a folder", "nothing there")
+    assert_one_line(codemill("run", "recipe.toml", cwd=tmp_path), "gone", "expected", "nothing there")
     assert_one_line(codemill("explain", "x.py", cwd=tmp_path), "--store", "expected a store")
     assert_one_line(codemill("explain", "no/such/file.py", cwd=folder), "no/such/file.py")
     assert_one_line(codemill("annotate", "beauty", "recipe.toml", cwd=folder), "beauty", "expected one of")

@@ -217,7 +217,7 @@ def test_a_run_killed_anywhere_resumes_to_the_same_bytes(tmp_path, repositories)
     assert last.returncode == 0, last.stderr
     assert corpus_hashes(tmp_path / "killed") == expected
     late = make_recipe(tmp_path / "late", repositories, **small)
-    for stop in (writes // 2, writes - writes // 8):
+    for stop in (writes // 2, writes // 4):  # the second run has less to write
         assert killed_run(late, stop).returncode == -signal.SIGKILL
     assert killed_run(late, 0).returncode == 0
     assert corpus_hashes(tmp_path / "late") == expected

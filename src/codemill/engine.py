@@ -123,7 +123,7 @@ class Engine:
             self._daft()
             import ray
 
-            return max(1, int(ray.cluster_resources().get("CPU", 1)))
+            return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
         return os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
 
     def _daft(self) -> Any:

@@ -118,7 +118,7 @@ class Pipeline:
             selections = self.select(data)
             counts = self.assemble(data, selections)
             summary = self.summarise(ingested, data, selections, counts)
-            self._stage("report", lambda: (self.report(summary), "report.html"))
+            self._stage("report", lambda: self.report(summary))
             summary.write(self.store)
         return summary
 
@@ -150,8 +150,9 @@ class Pipeline:
             alarms=[f"{selection.corpus}: {alarm}" for selection in selections for alarm in selection.alarms],
         )
 
-    def report(self, summary: RunSummary) -> None:
+    def report(self, summary: RunSummary) -> tuple[None, str]:
         Store(self.recipe.output).write_bytes("report.html", build_report(self.store, summary).encode())
+        return None, "report.html"
 
     def _stage(self, name: str, work: Callable[[], tuple[T, str]]) -> T:
         self.begin(name)

@@ -44,14 +44,12 @@ def score_files(scorer: Scorer, paths: Sequence[Path]) -> Iterator[dict[str, Any
 
 
 def _read(path: Path) -> Iterator[tuple[str, bytes | None, str | None]]:
-    if path.is_dir():
-        entries = ((str(path / entry.path), *read_entry(path, entry, MAX_BYTES)) for entry in list_entries(path))
-    else:
-        size = path.stat().st_size
-        entries = iter([(str(path), *read_entry(path.parent, Entry(path.name, size, 0, None), MAX_BYTES))])
-    for name, content, problem in entries:
-        found = problem if content is None else content_problem(content)
-        yield name, None if found else content, found
+    entries = list_entries(path) if path.is_dir() else [Entry(path.name, path.stat().st_size, 0, None)]
+    root = path if path.is_dir() else path.parent
+    for entry in entries:
+        content, problem = read_entry(root, entry, MAX_BYTES)
+        problem = problem if content is None else content_problem(content)
+        yield str(root / entry.path), None if problem else content, problem
 
 
 def _score(scorer: Scorer, files: list[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:

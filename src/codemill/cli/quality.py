@@ -22,18 +22,21 @@ def label(
         Optional[list[str]],  # noqa: UP045 - typer reads it
         typer.Option("--set", help="Change a setting, e.g. `endpoint.model=big`; may be repeated."),
     ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Load the model here, through vLLM, and rate in batches.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Have an LLM rate a sample of files by the rubric; run again to go on."""
     from codemill.cli.console import following
-    from codemill.label.oracle import label as label_files
+    from codemill.label.offline import label_offline
+    from codemill.label.oracle import label as label_online
     from codemill.label.settings import load_label_settings
 
     loaded = load_label_settings(settings, _changes(set_ or []))
     with following(quiet=as_json) as follow:
-        result = label_files(
-            loaded, on_progress=lambda progress: follow(progress.done, progress.total, progress.line())
-        )
+        rate = label_offline if offline else label_online
+        result = rate(loaded, on_progress=lambda progress: follow(progress.done, progress.total, progress.line()))
     if as_json:
         print_json(vars(result))
         return

@@ -125,18 +125,21 @@ def open_sink(output: Store, kind: str, file: str) -> Iterator[Emit]:
     with output.writing(file) as stream:
         if kind == "jsonl.zst":
             with zstandard.ZstdCompressor(level=3).stream_writer(stream, closefd=False) as packed:
-                yield lambda table: packed.write(_lines(table)) and None
+
+                def emit_lines(table: pa.Table) -> None:
+                    packed.write(_lines(table))
+
+                yield emit_lines
             return
-        writer: list[pq.ParquetWriter] = []
+        with contextlib.ExitStack() as stack:
+            writer: pq.ParquetWriter | None = None
 
-        def emit(table: pa.Table) -> None:
-            if not writer:
-                writer.append(pq.ParquetWriter(stream, table.schema, **COMPRESSION))
-            writer[0].write_table(table)
+            def emit_rows(table: pa.Table) -> None:
+                nonlocal writer
+                writer = writer or stack.enter_context(pq.ParquetWriter(stream, table.schema, **COMPRESSION))
+                writer.write_table(table)
 
-        yield emit
-        for one in writer:
-            one.close()
+            yield emit_rows
 
 
 def _lines(table: pa.Table) -> bytes:
