@@ -15,9 +15,9 @@ Floats = NDArray[Any]
 
 KNOTS = 33
 PROJECTIONS = 64
-TEXT_RIDGE, KERNEL_RIDGE = 0.15, 0.1
+TEXT_RIDGE, KERNEL_RIDGE = 0.15, 0.15
 LANGUAGE_SHARE = 0.1  # what files of one language share, in both kernels
-DENSE_WIDTH, LATENT_WIDTH = 0.2, 0.15  # of the Gaussian kernel, per mean squared difference
+DENSE_WIDTH, LATENT_WIDTH = 0.4, 0.15  # of the Gaussian kernel, per mean squared difference
 FOREST = {
     "n_estimators": 300, "learning_rate": 0.03, "num_leaves": 15, "min_child_samples": 15, "colsample_bytree": 0.25,
     "subsample": 0.7, "subsample_freq": 1, "reg_lambda": 5, "n_jobs": 1, "verbose": -1,
