@@ -130,6 +130,20 @@ def test_bins_hold_every_value_once_and_a_cut_splits_none(values, bounds):
     assert all(0 <= scale.place(tick) <= 1 for tick in scale.ticks())
 
 
+@pytest.mark.parametrize(
+    ("values", "cut"), [([0.0] * 50 + [0.3, 0.9, 1.0], Cut(0.0, "high")), ([1.0] * 50 + [0.2, 0.4], Cut(1.0, "low"))]
+)
+def test_what_equals_a_bound_at_the_end_has_a_bar_of_its_own(values, cut):
+    numbers = np.array(values)
+    gone = numbers != cut.value
+    scale = make_scale(numbers, [cut])
+    edges = make_edges(numbers, scale, [cut])
+    data = fill(numbers, gone, scale, edges)
+    end = 0 if cut.side == "high" else -1
+    assert (data.passed[end], data.dropped[end]) == (50, 0)
+    assert np.diff(edges)[end] > 0.02
+
+
 @given(st.lists(st.tuples(st.floats(0, 9), st.booleans()), min_size=1, max_size=80), st.integers(1, 6))
 def test_nearest_is_that_of_a_loop(rows, limit):
     frame = Frame(select_rows({"x.a": [value for value, _ in rows]}, []))

@@ -38,7 +38,7 @@ class Box:
         return self.height - self.top - self.bottom
 
 
-LARGE = Box(640, 210, 46, 14, 24, 34)
+LARGE = Box(640, 214, 46, 14, 30, 34)
 SMALL = Box(300, 120, 36, 8, 14, 20)
 
 
@@ -132,9 +132,9 @@ def _value_axis(most: int, root: bool, box: Box) -> list[str]:
             f'<text class="tick" x="{box.left - 5}" y="{y + 4:.1f}" text-anchor="end">{short(mark)}</text>'
         )
     if root and box is LARGE:
-        parts.append(f'<text class="tick" x="4" y="{box.top - 12}">files, √ scale</text>')
+        parts.append('<text class="tick" x="4" y="10">files, √ scale</text>')
     elif box is LARGE:
-        parts.append(f'<text class="tick" x="4" y="{box.top - 12}">files</text>')
+        parts.append('<text class="tick" x="4" y="10">files</text>')
     return parts
 
 

@@ -50,6 +50,7 @@ class Frame:
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
+        self._columns: dict[str, pa.Array] = {}
         decisions = selection.decisions
         self.count = decisions.num_rows
         rules = [step.rule for step in selection.steps]
@@ -78,8 +79,10 @@ class Frame:
 
     def column(self, name: str) -> pa.Array:
         """A column of the decisions (`path`) or of the signals (`annotator.field`) as one array."""
-        table = self.selection.signals if "." in name else self.selection.decisions
-        return _chunk(table[name])
+        if name not in self._columns:
+            table = self.selection.signals if "." in name else self.selection.decisions
+            self._columns[name] = _chunk(table[name])
+        return self._columns[name]
 
     @cached_property
     def repositories(self) -> tuple[Ints, pa.Array]:

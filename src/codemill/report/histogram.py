@@ -41,11 +41,14 @@ class Scale:
     def bend(self, values: Floats) -> Floats:
         return np.log1p(values) if self.log else values
 
+    def straight(self, values: Floats) -> Floats:
+        """The inverse of `bend`."""
+        return np.asarray(np.expm1(values) if self.log else values, dtype=np.float64)
+
     def even(self, bins: int) -> Floats:
         """Edges of bins that look equally wide."""
         low, high = self.bend(np.array([self.low, self.high]))
-        edges = np.linspace(low, high, bins + 1)
-        edges = np.expm1(edges) if self.log else edges
+        edges = self.straight(np.linspace(low, high, bins + 1))
         edges[0], edges[-1] = self.low, self.high
         return np.asarray(edges, dtype=np.float64)
 
@@ -61,7 +64,7 @@ class Scale:
         power = 10.0 ** np.floor(np.log10(raw))
         step = float(min(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999))
         first = np.ceil(self.low / step - 1e-9) * step
-        return [round(float(value), 12) for value in np.arange(first, self.high + step * 1e-6, step)]
+        return [round(float(value), 12) + 0.0 for value in np.arange(first, self.high + step * 1e-6, step)]
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,14 @@ def make_edges(values: Floats, scale: Scale, cuts: Sequence[Cut], bins: int = BI
     if not scale.log and span <= UNIT_RANGE and bool((values == np.round(values)).all()) and span >= 1:
         return np.asarray(np.arange(np.floor(scale.low), np.ceil(scale.high) + 2) - 0.5, dtype=np.float64)
     edges = scale.even(bins)
+    bent = scale.bend(edges)
+    width = (bent[-1] - bent[0]) / bins
+    for cut in cuts:
+        # A bound at the very end would leave no room for what equals it, often nearly all there is: it gets a bar.
+        if cut.side == "high" and cut.value == scale.low:
+            edges = np.concatenate([scale.straight(bent[:1] - width), [np.nextafter(scale.low, np.inf)], edges[1:]])
+        elif cut.side == "low" and cut.value == scale.high:
+            edges = np.concatenate([edges, scale.straight(bent[-1:] + width)])
     for cut in cuts:
         # What equals a bound stays: bins are closed below, so an upper bound's edge lies just above it.
         value = cut.value if cut.side == "low" else float(np.nextafter(cut.value, np.inf))

@@ -77,16 +77,16 @@ def rule_view(frame: Frame, index: int, samples: int) -> RuleView:
         _draw_numbers(frame, view, values, _Rows(step, reached & valid, stopped), samples)
     elif (reached & valid).any() and not pa.types.is_nested(values.type):
         view.chart = _draw_names(values, reached & valid, stopped)
-    gone = (frame.stopped == index) & ~np.isin(np.arange(frame.count), _shown(frame, view))
+    gone = (frame.stopped == index) & ~_shown(frame, view)
     view.random.gone = describe(frame, at_random(frame, gone, samples), values)
     return view
 
 
-def _shown(frame: Frame, view: RuleView) -> Ints:
+def _shown(frame: Frame, view: RuleView) -> Mask:
     """Rows that are shown at the cut already."""
     ids = [sample.occurrence for samples in view.at_cut.values() for sample in samples.every()]
-    found = pc.index_in(pa.array(ids, pa.string()), value_set=frame.column("occurrence_id")) if ids else None
-    return np.asarray(found if found is not None else [], dtype=np.int64)
+    found = pc.is_in(frame.column("occurrence_id"), value_set=pa.array(ids, pa.string()))
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _numeric(kind: pa.DataType) -> bool:
