@@ -86,7 +86,9 @@ def gauge(path):
     add = history.commit
     add({"README.md": README, "gauge/__init__.py": "", "gauge/calc.py": CALC}, "Add sums and means of readings\n")
     add({"gauge/report.py": REPORT}, "Report total and mean of readings\n\nOne line is enough for a log.\n", days=40)
-    fixed = CALC.replace("    return total", '    if not readings:\n        raise ValueError("no readings")\n    return total')
+    fixed = CALC.replace(
+        "    return total", '    if not readings:\n        raise ValueError("no readings")\n    return total'
+    )
     add({"gauge/calc.py": fixed}, "Refuse to take the mean of no readings\n\nReviewed-by: Bob <bob@example.org>\n")
     add({"docs/log.md": "# Log\n"}, "fix", author=("Eve", "eve@example.org"))
     add({"README.md": README + "\nVersion 1.\n"}, "Update README.md")

@@ -25,8 +25,26 @@ from codemill.commits.edits import (
 FORMS = ("diff", "blocks", "files")
 # Few different lines, so that searches are ambiguous, and lines that look like the forms' own marks.
 LINE = st.sampled_from(
-    ["a", "b", "", "  a", "=======", "<<<<<<< SEARCH", ">>>>>>> REPLACE", "```", "````", "@@ -1 +1 @@", "-- x", "++ y",
-     "diff --git a/x b/x", "index 1..2", "a/b.py", "\r", "ä\u2028ö", "\\ x"]
+    [
+        "a",
+        "b",
+        "",
+        "  a",
+        "=======",
+        "<<<<<<< SEARCH",
+        ">>>>>>> REPLACE",
+        "```",
+        "````",
+        "@@ -1 +1 @@",
+        "-- x",
+        "++ y",
+        "diff --git a/x b/x",
+        "index 1..2",
+        "a/b.py",
+        "\r",
+        "ä\u2028ö",
+        "\\ x",
+    ]
 )
 TEXT = st.builds(lambda lines, end: "\n".join(lines) + end, st.lists(LINE, max_size=30), st.sampled_from(["", "\n"]))
 

@@ -8,11 +8,26 @@ import pygit2
 import pytest
 
 from codemill.commits import index as index_module
-from codemill.commits.index import B, K1, SnapshotIndex
+from codemill.commits.index import K1, B, SnapshotIndex
 from codemill.commits.terms import line_hits, terms
 from tests.commits.histories import LINK, History
 
-WORDS = "parse http_server URLPath maxBytes read write token cache index tree commit file path merge".split()
+WORDS = [
+    "parse",
+    "http_server",
+    "URLPath",
+    "maxBytes",
+    "read",
+    "write",
+    "token",
+    "cache",
+    "index",
+    "tree",
+    "commit",
+    "file",
+    "path",
+    "merge",
+]
 
 
 def words_of(text):

@@ -67,7 +67,11 @@ def test_the_recipe_that_ships_loads(tmp_path):
         ('rules = ["merge", "same"]', 'rules = []\ntokens = {fim = "x"}', "tokens: expected names among .*'fim'"),
         ('rules = ["merge", "same"]', 'rules = []\ntokenizer = "gpt"', "tokenizer: expected 'lexical' or .*'gpt'"),
         ("[corpus.samples]", '[history]\nidentities = "hash"\n[corpus.samples]', "history.salt: expected a secret"),
-        ("[corpus.samples]", "[annotate.commit]\n[corpus.samples]", "annotate.commit: expected an annotator of contents"),
+        (
+            "[corpus.samples]",
+            "[annotate.commit]\n[corpus.samples]",
+            "annotate.commit: expected an annotator of contents",
+        ),
     ],
 )
 def test_mistakes_are_one_line_with_field_and_value(tmp_path, old, new, message):

@@ -16,13 +16,13 @@ from codemill.commits.context import is_third_party
 from codemill.commits.history import listed, timestamp
 from codemill.commits.patch import Changes, FileChange, comparable, patch_id, read_changes, whitespace_lines
 from codemill.commits.people import Identities
+from codemill.commits.places import open_history
 from codemill.commits.settings import HistorySettings
 from codemill.commits.table import CommitTable
 from codemill.engine import Task
 from codemill.lexer import count_tokens
 from codemill.schema import BLOB, FACTS, OCCURRENCE, blob_id, git_blob, occurrence_id
 from codemill.sources.base import clean_text
-from codemill.sources.git import open_repository
 from codemill.sources.ingest import content_problem
 from codemill.store import Store
 
@@ -36,7 +36,6 @@ def extract_shard(task: Task) -> Task:
     store, name = Store(task["store"]), task["shard"]
     if task["problem"] is not None:
         return _problem_shard(store, task)
-    pygit2.settings.owner_validation = False
     reader = _Reader(task)
     counts = {"occurrences": 0, "blobs": 0, "bytes": 0}
     seen: set[str] = set()
@@ -115,14 +114,14 @@ class _Reader:
         for name in ("created_at", "pushed_at"):
             if self.facts[name] is not None:
                 self.facts[name] = timestamp(self.facts[name])
-        self.repository = open_repository(task["location"])
+        self.repository = open_history(task["location"])
         self.identities = Identities(self.settings.identities, self.settings.salt)
         self.languages: dict[str, str] = {}
 
     def add(self, batch: _Batch, oid: pygit2.Oid, seen: set[str]) -> None:
         """Read one commit into a batch."""
         commit = self.repository[oid].peel(pygit2.Commit)
-        raw = decode_message(commit)
+        raw = messages.decode_message(commit)
         message = messages.split_message(raw)
         skipped = len(commit.parent_ids) > 1 and not self.settings.merge_patches
         changes = Changes(0) if skipped else read_changes(self.repository, commit, self.settings)
@@ -265,17 +264,6 @@ def _main_language(paths: list[dict[str, Any]], weights: list[int]) -> str:
             key = (not (path["generated"] or path["vendored"]), path["language"])
             sums[key] = sums.get(key, 0) + weight
     return max(sums, key=lambda key: (key[0], sums[key], key[1]))[1] if sums else UNKNOWN
-
-
-def decode_message(commit: pygit2.Commit) -> str:
-    """The message as text: in the encoding it declares, else UTF-8, else Latin-1, which decodes anything."""
-    raw = bytes(commit.raw_message)
-    for encoding in (commit.message_encoding, "utf-8"):
-        try:
-            return raw.decode(encoding or "utf-8").replace("\0", "")
-        except (UnicodeDecodeError, LookupError):
-            continue
-    return raw.decode("latin-1").replace("\0", "")
 
 
 def is_bot(*people: pygit2.Signature) -> bool:

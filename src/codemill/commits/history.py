@@ -14,10 +14,9 @@ import pyarrow as pa
 import pygit2
 from pygit2.enums import SortMode
 
-from codemill.commits.places import Place
+from codemill.commits.places import Place, open_history
 from codemill.engine import Engine, Task
 from codemill.schema import digest
-from codemill.sources.git import open_repository
 from codemill.store import Store
 
 VERSION = 1  # raise it when the list of a history comes out differently
@@ -64,15 +63,14 @@ def survey(store: Store, engine: Engine, places: list[Place]) -> list[History]:
 
 def _key(place: Place) -> str:
     # What a shallow clone lacks depends on the clone; all else follows from the commit.
-    shallow = open_repository(place.location).is_shallow
+    shallow = open_history(place.location).is_shallow
     return digest((str(VERSION), str(place.head), place.location if shallow else ""))
 
 
 def survey_one(task: Task) -> Task:
     """Walk one history: its list, and its facts, written last."""
     store = Store(task["store"])
-    pygit2.settings.owner_validation = False
-    repository = open_repository(task["location"])
+    repository = open_history(task["location"])
     contributors: set[bytes] = set()
     dates: list[int] = []
     count = 0

@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import pygit2
+
 TRAILER = re.compile(r"([A-Za-z][A-Za-z0-9-]*)[ \t]*:[ \t]*(.*)")
 PICKED = re.compile(r"\(cherry picked from commit ([0-9a-f]{7,40})\)")
 REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{7,40})")
@@ -53,6 +55,17 @@ def _conventional() -> re.Pattern[str]:
 def stop_words() -> frozenset[str]:
     """Words that say nothing about where in a code base to look."""
     return frozenset(_data()["stop"]["words"].split())
+
+
+def decode_message(commit: pygit2.Commit) -> str:
+    """The message as text: in the encoding it declares, else UTF-8, else Latin-1, which decodes anything."""
+    raw = bytes(commit.raw_message)
+    for encoding in (commit.message_encoding, "utf-8"):
+        try:
+            return raw.decode(encoding or "utf-8").replace("\0", "")
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return raw.decode("latin-1").replace("\0", "")
 
 
 def split_message(text: str) -> Message:

@@ -100,9 +100,11 @@ def read_changes(repository: pygit2.Repository, commit: pygit2.Commit, settings:
         count = len(diff)
         if count > settings.max_paths:
             return Changes(count, problem="too_large")
-        if _weight(repository, diff) > settings.max_bytes:
+        weight, moves = _survey(repository, diff)
+        if weight > settings.max_bytes:
             return Changes(count, problem="too_large")
-        diff.find_similar(flags=DiffFind.FIND_RENAMES, rename_threshold=settings.rename_similarity)
+        if moves:
+            diff.find_similar(flags=DiffFind.FIND_RENAMES, rename_threshold=settings.rename_similarity)
         files = [_change(patch) for patch in diff if patch is not None]
         return Changes(len(files), files)
     except KeyError:
@@ -119,14 +121,16 @@ def _diff(repository: pygit2.Repository, commit: pygit2.Commit) -> pygit2.Diff:
     return parent.tree.diff_to_tree(commit.tree, flags=flags)
 
 
-def _weight(repository: pygit2.Repository, diff: pygit2.Diff) -> int:
-    """Bytes of all contents on both sides."""
+def _survey(repository: pygit2.Repository, diff: pygit2.Diff) -> tuple[int, bool]:
+    """Bytes of all contents on both sides, and whether files come and go, so that some may have moved."""
     total = 0
+    kinds = set()
     for delta in diff.deltas:
+        kinds.add(delta.status)
         for side in (delta.old_file, delta.new_file):
             if side.mode in REGULAR:
                 total += repository.odb.read_header(side.id)[1]
-    return total
+    return total, DeltaStatus.ADDED in kinds and DeltaStatus.DELETED in kinds
 
 
 def _change(patch: pygit2.Patch) -> FileChange:

@@ -22,6 +22,9 @@ from codemill.sources.directories import child_places
 from codemill.sources.git import SCP_URL, is_repository, open_repository, remote_name
 from codemill.store import Store
 
+CACHE_BYTES = 48_000_000  # objects that libgit2 keeps
+WINDOW_BYTES, MAPPED_BYTES = 16 << 20, 96 << 20  # of pack files: at once, and together
+
 SCHEMES = frozenset({"http", "https", "ssh", "git", "file"})
 BUNDLE = re.compile(rb"# v[23] git bundle\n")
 
@@ -53,7 +56,6 @@ def find_repositories(source: GitSource, store: Store) -> Iterator[Place]:
     Raises:
         InputError: nothing is there, or a URL or bundle can't be cloned.
     """
-    pygit2.settings.owner_validation = False
     found = resolved = 0
     for name, path in _locations(source, store):
         found += 1
@@ -80,6 +82,16 @@ def _locations(source: GitSource, store: Store) -> list[tuple[str, Path]]:
         (name, _clone(source, str(place), store) if is_bundle(place) else place)
         for name, place in child_places(source.path, source.layout)
     ]
+
+
+def open_history(location: str) -> pygit2.Repository:
+    """The repository at a place, with libgit2's caches bounded: left alone they grow with the history to 256 MB."""
+    pygit2.settings.owner_validation = False  # nothing of a repository is run, see sources/git.py
+    pygit2.settings.cache_max_size(CACHE_BYTES)
+    # Read once each, and weighed by libgit2 at a quarter of what they take.
+    pygit2.settings.cache_object_limit(pygit2.enums.ObjectType.COMMIT, 0)
+    pygit2.settings.mwindow_size, pygit2.settings.mwindow_mapped_limit = WINDOW_BYTES, MAPPED_BYTES
+    return open_repository(location)
 
 
 def is_url(path: str) -> bool:
@@ -133,7 +145,7 @@ def _open(source: GitSource, name: str, path: Path) -> Place:
     if not is_repository(path):
         return Place(source.name, name, "", str(path), None, "no_repository")
     try:
-        repository = open_repository(str(path))
+        repository = open_history(str(path))
     except (pygit2.GitError, OSError, ValueError):
         return Place(source.name, name, "", str(path), None, "unreadable")
     repo = remote_name(repository) or name

@@ -9,6 +9,7 @@ import pygit2
 
 from codemill.commits.context import is_skipped
 from codemill.commits.message import Message
+from codemill.commits.places import open_history
 from codemill.commits.sample import SPANS, Sample, Sampler
 from codemill.commits.settings import CommitCorpusSettings, HistorySettings
 from codemill.commits.shown import SHOWN, Setup
@@ -18,7 +19,6 @@ from codemill.commits.tokens import load_tokens
 from codemill.corpus.write import open_sink
 from codemill.engine import Task
 from codemill.schema import TIMESTAMP
-from codemill.sources.git import open_repository
 from codemill.store import Store
 
 VERSION = 1  # raise it when the same commit gives another sample
@@ -63,8 +63,7 @@ def write_part(task: Task) -> Task:
     corpus = CommitCorpusSettings.model_validate(task["corpus"])
     template = load_template(corpus.template, corpus.tokens)
     setup = Setup(corpus, HistorySettings.model_validate(task["settings"]), template, load_tokens(corpus.tokenizer))
-    pygit2.settings.owner_validation = False
-    repository = open_repository(task["location"])
+    repository = open_history(task["location"])
     sampler = Sampler(repository, task["repo"], setup, is_skipped)
     schema = pa.schema([*SAMPLE, *(listing.schema.field(name) for name in task["extra"])])
     values: list[dict[str, Any]] = []
