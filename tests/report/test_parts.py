@@ -1,5 +1,7 @@
 """Sums, bins, samples and clusters against plain loops over rows."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -118,7 +120,7 @@ def test_bins_hold_every_value_once_and_a_cut_splits_none(values, bounds):
     for cut in cuts:
         gone |= numbers < cut.value if cut.side == "low" else numbers > cut.value
     scale = make_scale(numbers, cuts)
-    edges = make_edges(numbers, scale, cuts)
+    edges = make_edges(scale, cuts)
     data = fill(numbers, gone, scale, edges)
     assert (np.diff(edges) > 0).all()
     assert len(edges) <= BINS + 3
@@ -137,7 +139,7 @@ def test_what_equals_a_bound_at_the_end_has_a_bar_of_its_own(values, cut):
     numbers = np.array(values)
     gone = numbers != cut.value
     scale = make_scale(numbers, [cut])
-    edges = make_edges(numbers, scale, [cut])
+    edges = make_edges(scale, [cut])
     data = fill(numbers, gone, scale, edges)
     end = 0 if cut.side == "high" else -1
     assert (data.passed[end], data.dropped[end]) == (50, 0)
@@ -180,6 +182,15 @@ def test_samples_lie_on_both_sides_of_each_groups_own_cut():
     assert {(one.language, one.value) for one in view.at_cut["high"].stayed} == {("Go", "90")}
     assert [panel.title for panel in view.panels] == ["C", "Go"]
     assert view == rule_view(Frame(shuffled(selection)), 1, 4)
+
+
+def test_a_group_of_whole_numbers_keeps_the_axis_of_all():
+    rule = ValueRule(name="high", column="x.a", max=0, per_language={"C": {"max": 0.2}})
+    values = [0.0, 0.25, 0.5, 1.0] * 5 + [0.0] * 9
+    view = rule_view(Frame(select_rows({"x.a": values}, [rule], None, ["C"] * 20 + ["Go"] * 9)), 1, 4)
+    widths = [float(width) for width in re.findall(r'class="kept"[^>]* width="([0-9.]+)"', view.panels[1].chart)]
+    assert len(widths) == 1
+    assert widths[0] < 20
 
 
 def test_missing_values_are_counted():

@@ -201,7 +201,7 @@ def _cut(cut: Cut, scale: Scale, edges: np.ndarray, box: Box) -> str:
 
 def _line(cut: Cut, scale: Scale, edges: np.ndarray, box: Box) -> float:
     """Where a cut is drawn: with one bar for each whole number, between the bars."""
-    if edges[0] == np.floor(edges[0]) + 0.5 and edges[-1] == edges[0] + len(edges) - 1:
+    if scale.unit:
         value = np.ceil(cut.value) - 0.5 if cut.side == "low" else np.floor(cut.value) + 0.5
         return _x(float(value), scale, edges, box)
     return _x(cut.value, scale, edges, box)

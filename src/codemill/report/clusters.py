@@ -153,7 +153,7 @@ def _weigh(frame: Frame, keys: pa.Array, stopped: Mask, table: pa.Table) -> _Evi
 
 def _draw(evidence: _Evidence, rule: DedupRule) -> Markup:
     scale = Scale(min(rule.threshold, float(evidence.similarity.min())), 1.0, False)
-    edges = make_edges(evidence.similarity, scale, [], 30)
+    edges = make_edges(scale, [], 30)
     every = np.ones(len(evidence.similarity), dtype=np.bool_)
     data = fill(evidence.similarity, every, scale, edges)
     label = f"Similarity of {count(len(every))} copies to what was kept, from {rule.threshold:g} on"

@@ -26,11 +26,15 @@ class Cut:
 
 @dataclass(frozen=True)
 class Scale:
-    """A horizontal axis from `low` to `high`; logarithmic ones count log(1 + value)."""
+    """A horizontal axis from `low` to `high`; logarithmic ones count log(1 + value).
+
+    `unit` ones are of whole numbers, few enough for a bar each.
+    """
 
     low: float
     high: float
     log: bool
+    unit: bool = False
 
     def place(self, value: float) -> float:
         """Where a value lies between the ends, 0 to 1; beyond them at the end."""
@@ -93,13 +97,13 @@ def make_scale(values: Floats, cuts: Sequence[Cut]) -> Scale:
         low, high = 0.0, 1.0  # shares and scores read best on their whole range
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return Scale(low, high, False)
+    unit = 1 <= high - low <= UNIT_RANGE and bool((values == np.round(values)).all())
+    return Scale(low, high, False, unit)
 
 
-def make_edges(values: Floats, scale: Scale, cuts: Sequence[Cut], bins: int = BINS) -> Floats:
-    """Edges for these values: one bar for each whole number of a small range, else equal bins moved onto the cuts."""
-    span = scale.high - scale.low
-    if not scale.log and span <= UNIT_RANGE and bool((values == np.round(values)).all()) and span >= 1:
+def make_edges(scale: Scale, cuts: Sequence[Cut], bins: int = BINS) -> Floats:
+    """Edges on an axis: one bar for each whole number of a small range, else equal bins moved onto the cuts."""
+    if scale.unit:
         return np.asarray(np.arange(np.floor(scale.low), np.ceil(scale.high) + 2) - 0.5, dtype=np.float64)
     edges = scale.even(bins)
     bent = scale.bend(edges)

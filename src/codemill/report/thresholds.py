@@ -126,7 +126,7 @@ def _draw_numbers(frame: Frame, view: RuleView, values: pa.Array, rows: _Rows, s
     common = common_cuts(step)
     shown, gone = numbers[here], stopped[here]
     scale = make_scale(shown, common)
-    edges = make_edges(shown, scale, common, BINS)
+    edges = make_edges(scale, common, BINS)
     label = f"Values of {rule.column}: {count(len(shown))} files reached the rule, {count(gone.sum())} dropped"
     view.chart = charts.histogram(fill(shown, gone, scale, edges), common, label)
     view.facts = [
@@ -215,7 +215,7 @@ def _draw_panels(frame: Frame, view: RuleView, numbers: Floats, rows: _Rows) -> 
         mine = here & (codes == which)
         shown, gone = numbers[mine], stopped[mine]
         cuts = _group_cuts(step, title)
-        edges = make_edges(shown, scale, cuts, SMALL_BINS)
+        edges = make_edges(scale, cuts, SMALL_BINS)
         detail = f"{count(len(shown))} files, {share(gone.sum(), len(shown))} dropped"
         detail += "".join(f", {'≥' if cut.side == 'low' else '≤'} {number(cut.value)} kept" for cut in cuts)
         name = clip(visible(title), 40)
