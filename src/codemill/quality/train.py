@@ -283,7 +283,9 @@ def fasttext_ratings(contents: list[bytes], truth: Floats, train: NDArray[Any], 
         import fasttext
     except ImportError:
         return None
-    texts = [" ".join(content[: features.CHARACTERS].decode("utf-8", "replace").split()) for content in contents]
+    # The marker of labels may stand in a file as well.
+    shown = [content[: features.CHARACTERS].decode("utf-8", "replace").replace("__label__", "") for content in contents]
+    texts = [" ".join(text.split()) for text in shown]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "train.txt"
         file.write_text("".join(f"__label__{int(truth[i])} {texts[i]}\n" for i in train))
