@@ -4,8 +4,9 @@
 
 Both extract the message, the changed paths with their kinds and the patches of every commit of HEAD's history; what
 they extract is hashed commit by commit and compared. PyDriller may live in an environment of its own: PYTHON is that
-environment's interpreter. Each measurement is a process of its own, so that peak memory (resident, in MB, of the largest
-process) and processor time (of all processes) are its own too. `read` and `samples` are the stages of `codemill run` with the rules of recipes/commits.toml.
+environment's interpreter. Each measurement is a process of its own, so that peak memory (resident, in MB, of the
+largest process) and processor time (of all processes) are its own too. `read` and `samples` are the stages of
+`codemill run` with the rules of recipes/commits.toml.
 """
 
 import argparse
@@ -20,11 +21,15 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
+from typing import Any
+
+File = tuple[str, str | None, str | None, str]
+Found = dict[str, tuple[str, Any]]  # sha -> hash, and files or how many
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "commits.toml"
 
 
-def digest(message, files):
+def digest(message: str, files: list[File]) -> str:
     """Hash of what both extract: message, and (kind, old path, new path, hunks) of every file."""
     sha = hashlib.sha256(message.strip().encode("utf-8", "replace"))
     for file in sorted(files, key=repr):
@@ -36,7 +41,7 @@ def digest(message, files):
 PLACE = re.compile(r"^(@@ -[0-9,]+ \+[0-9,]+ @@).*$", re.MULTILINE)
 
 
-def entry(kind, old, new, hunks):
+def entry(kind: str, old: str | None, new: str | None, hunks: str) -> File:
     """A file as it is compared. PyDriller gives empty files that come or go both names, and modes that change none."""
     kind = "MODIFY" if kind == "UNKNOWN" else kind
     hunks = hunks if hunks.startswith("@@") else ""  # what is said of binary files
@@ -44,7 +49,7 @@ def entry(kind, old, new, hunks):
     return kind, old, new, PLACE.sub(r"\1", hunks.rstrip("\n"))
 
 
-def pydriller(repo, limit, dump):
+def pydriller(repo: str, limit: int, dump: bool) -> Found:
     """The straightforward loop."""
     from pydriller import Repository
 
@@ -60,7 +65,7 @@ def pydriller(repo, limit, dump):
 KINDS = {"add": "ADD", "modify": "MODIFY", "delete": "DELETE", "rename": "RENAME", "copy": "COPY", "retype": "MODIFY"}
 
 
-def extract(repo, limit, dump, workers=1):
+def extract(repo: str, limit: int, dump: bool, workers: int = 1) -> Found:
     """The same by codemill's reader."""
     from codemill.commits.history import walk
     from codemill.sources.git import open_repository
@@ -75,7 +80,7 @@ def extract(repo, limit, dump, workers=1):
         return {sha: one for part in parts for sha, one in part.items()}
 
 
-def extract_some(repo, shas, dump):
+def extract_some(repo: str, shas: list[str], dump: bool) -> Found:
     """These commits of a repository."""
     from codemill.commits.message import decode_message
     from codemill.commits.patch import read_changes
@@ -97,7 +102,7 @@ def extract_some(repo, shas, dump):
     return found
 
 
-def stages(repo, workers, samples):
+def stages(repo: str, workers: int, samples: bool) -> dict[str, Any]:
     """Seconds of the stages of a run."""
     from codemill.commits.pipeline import CommitPipeline
     from codemill.commits.settings import CommitRecipe, load_commit_recipe
@@ -121,7 +126,7 @@ def stages(repo, workers, samples):
         return {"seconds": spent["list"] + spent["read"], "commits": sum(shard.rows for shard in shards)}
 
 
-def measure(kind, repo, limit, dump):
+def measure(kind: str, repo: str, limit: int, dump: bool) -> dict[str, Any]:
     """One measurement, in this process."""
     start = time.perf_counter()
     name, _, workers = kind.partition("-")
@@ -135,7 +140,7 @@ def measure(kind, repo, limit, dump):
     return result | {"megabytes": max(one.ru_maxrss for one in usage) / 1024, "cpu": cpu}
 
 
-def run(python, *arguments):
+def run(python: str, *arguments: str) -> dict[str, Any]:
     """A measurement in a process of its own."""
     done = subprocess.run([python, __file__, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -143,14 +148,14 @@ def run(python, *arguments):
     return json.loads(done.stdout)
 
 
-def compare(ours, theirs):
+def compare(ours: Found, theirs: Found) -> None:
     """How many commits both extract alike, and the first that differ."""
     shared = ours.keys() & theirs.keys()
     other = sorted(sha for sha in shared if ours[sha][0] != theirs[sha][0])
     print(f"\n{len(shared):,} commits in both, {len(shared) - len(other):,} alike; differing: {other[:10]}")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("repo", help="a git repository with a long history")
     parser.add_argument("--pydriller", default=sys.executable, help="interpreter that has PyDriller")

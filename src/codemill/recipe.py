@@ -296,6 +296,14 @@ def parse_settings(model: type[S], values: dict[str, Any], place: str) -> S:
         raise RecipeError(f"{place}.{_first(error)}") from error
 
 
+def recipe_kind(path: str | Path) -> str:
+    """What a recipe is about: its `kind`, `files` where it names none. Unreadable recipes are left to their loaders."""
+    try:
+        return str(tomllib.loads(Path(path).read_text(encoding="utf-8")).get("kind", "files"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return "files"
+
+
 def load_recipe(path: str | Path) -> Recipe:
     """Read and check a recipe. Relative paths in it are relative to the working directory.
 

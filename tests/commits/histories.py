@@ -18,7 +18,7 @@ class History:
         self.head = None
         self.count = 0
 
-    def commit(self, changes, message, parents=None, author=("Ada", "ada@example.org"), committer=None, days=None):
+    def commit(self, changes, message, *, parents=None, author=("Ada", "ada@example.org"), days=None):
         """Add a commit on top of `parents` (default: the last one); the id as text."""
         parents = ([self.head] if self.head else []) if parents is None else parents
         files = dict(self.trees[parents[0]]) if parents else {}
@@ -30,8 +30,8 @@ class History:
                 files[name] = (mode, data.encode() if isinstance(data, str) else data)
         when = START + (self.count if days is None else days) * DAY
         self.count += 1
-        people = [pygit2.Signature(*one, when, 60) for one in (author, committer or author)]
-        oid = self.repository.create_commit(None, *people, message, self.tree(files), parents)
+        person = pygit2.Signature(*author, when, 60)
+        oid = self.repository.create_commit(None, person, person, message, self.tree(files), parents)
         self.head = str(oid)
         self.trees[self.head] = files
         self.repository.references.create("refs/heads/main", oid, force=True)

@@ -11,7 +11,8 @@ def values(text):
 
 def test_subject_body_and_trailers_come_apart():
     message = split_message(
-        "Fix the thing that\nbroke\n\nWhy: it was wrong.\n\nMore.\n\nSigned-off-by: Ada <a@b.c>\nFixes: #12\n  and #13\n"
+        "Fix the thing that\nbroke\n\nWhy: it was wrong.\n\nMore.\n\n"
+        "Signed-off-by: Ada <a@b.c>\nFixes: #12\n  and #13\n"
         "(cherry picked from commit 0123456789abcdef0123456789abcdef01234567)\n"
     )
     assert message.subject == "Fix the thing that broke"

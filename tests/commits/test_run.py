@@ -21,7 +21,7 @@ from codemill.explain import explain
 from codemill.label.sampling import draw
 from codemill.label.settings import SampleSettings
 from codemill.store import Store
-from tests.commits.histories import CALC, History, gauge
+from tests.commits.histories import gauge
 
 RULES = [
     {"name": "days", "column": "repository.days", "min": 100},
@@ -223,21 +223,14 @@ def test_a_store_has_one_writer(repositories, tmp_path):
 
 def test_forks_and_picks_meet(tmp_path):
     fork = gauge(tmp_path / "repos" / "fork")
-    gauge(tmp_path / "repos" / "gauge")
-    base = fork.head
-    fork.commit(
-        {"gauge/calc.py": "# Copyright of the fork.\n" * 4 + fork.trees[base]["gauge/calc.py"][1].decode()},
-        "Mark the fork as ours",
-    )
+    upstream = gauge(tmp_path / "repos" / "gauge")
+    calc = fork.trees[fork.head]["gauge/calc.py"][1].decode()
+    changed = calc.replace("result = 0", "result = 0.0")
+    upstream.commit({"gauge/calc.py": changed}, "Sum in floating point")
     # Picked: the same change with other lines above it, and another message.
-    picked = fork.trees[fork.head]["gauge/calc.py"][1].decode().replace("result = 0", "result = 0.0")
-    upstream = History(tmp_path / "repos" / "gauge")
-    upstream.trees, upstream.head, upstream.count = fork.trees, base, fork.count
-    upstream.commit(
-        {"gauge/calc.py": fork.trees[base]["gauge/calc.py"][1].decode().replace("result = 0", "result = 0.0")},
-        "Sum in floating point",
-    )
-    fork.commit({"gauge/calc.py": picked}, "Use floats for sums, as upstream does now", days=900)
+    notice = "# Copyright of the fork.\n" * 4
+    fork.commit({"gauge/calc.py": notice + calc}, "Mark the fork as ours")
+    fork.commit({"gauge/calc.py": notice + changed}, "Use floats for sums, as upstream does now", days=900)
     facts = tmp_path / "facts.csv"
     with facts.open("w", newline="") as stream:
         csv.writer(stream).writerows([("repo", "stars", "forks"), ("gauge", 900, 80), ("fork", 1, 0)])
@@ -246,10 +239,7 @@ def test_forks_and_picks_meet(tmp_path):
     summary = run_commits(recipe(root, "", source=source), Engine(workers=1))
     table = decisions(root, summary)
     kept = table.filter(pc.equal(table["status"], "kept"))
-    by_repo = {
-        row["repo"]: row["count_all"] for row in kept.group_by("repo").aggregate([([], "count_all")]).to_pylist()
-    }
-    assert by_repo == {"gauge": 9, "fork": 1}
+    assert sorted(kept["repo"].to_pylist()) == ["fork"] + ["gauge"] * 9
     dropped = {s: r for s, r in zip(subjects(root, table), table["reason"].to_pylist(), strict=True) if r == "same"}
     assert "Use floats for sums, as upstream does now" in dropped
     row = table.filter(pc.equal(table["reason"], "same")).to_pylist()[0]
@@ -333,4 +323,3 @@ def test_the_last_rules_are_the_last(done):
     root, _ = done
     steps = json.loads(next((root / "store" / "decisions").glob("*/diff.json")).read_text())["steps"]
     assert [step["rule"] for step in steps][-3:] == [rule.name for rule in pipeline_module.LAST_RULES]
-    assert CALC

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from codemill.commits.pipeline import CommitPipeline
+from codemill.commits.settings import CommitRecipe
 from codemill.engine import Engine
 from codemill.pipeline import Pipeline
 from codemill.recipe import Recipe
@@ -21,10 +23,10 @@ PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 @contextlib.contextmanager
-def showing(recipe: Recipe, quiet: bool) -> Iterator[Pipeline]:
+def showing(recipe: Recipe | CommitRecipe, quiet: bool) -> Iterator[Pipeline | CommitPipeline]:
     """A pipeline whose progress is shown on stderr: bars on a terminal, plain lines elsewhere, nothing if quiet."""
     engine = Engine(recipe.engine.runner, recipe.engine.workers, recipe.engine.address)
-    pipeline = Pipeline(recipe, engine)
+    pipeline = Pipeline(recipe, engine) if isinstance(recipe, Recipe) else CommitPipeline(recipe, engine)
     if quiet:
         yield pipeline
         return

@@ -26,7 +26,7 @@ def run(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_j
     """Run a whole recipe: ingest, annotate, select, assemble, report."""
     from codemill.cli.console import outcome
 
-    with _pipeline(recipe, workers, runner, as_json) as pipeline:
+    with _pipeline(recipe, workers, runner, as_json, kinds=("files", "commits")) as pipeline:
         summary = pipeline.run()
     _remember(pipeline.recipe.store, pipeline.recipe.output)
     if as_json:
@@ -146,21 +146,40 @@ def report(
     out: Annotated[Path, typer.Argument(help="HTML file to write.")] = Path("report.html"), store: StorePath = None
 ) -> None:
     """Write the last run's report again."""
+    from codemill.commits.report import build_commit_report
     from codemill.report.html import build_report
     from codemill.report.summary import RunSummary
     from codemill.store import Store
 
     opened = Store(store or _last("store"))
-    out.write_text(build_report(opened, RunSummary.read(opened)), encoding="utf-8")
+    summary = RunSummary.read(opened)
+    build = build_commit_report if summary.recipe.get("kind") == "commits" else build_report
+    out.write_text(build(opened, summary), encoding="utf-8")
     typer.echo(f"wrote {out}")
 
 
-def _pipeline(recipe: Path, workers: int | None, runner: str | None, as_json: bool) -> Any:
-    """A context manager that gives the recipe's pipeline, with progress shown on stderr."""
-    from codemill.cli.console import showing
-    from codemill.recipe import EngineSettings, load_recipe, parse_settings
+def _pipeline(
+    recipe: Path, workers: int | None, runner: str | None, as_json: bool, kinds: tuple[str, ...] = ("files",)
+) -> Any:
+    """A context manager that gives the recipe's pipeline, with progress shown on stderr.
 
-    loaded = load_recipe(recipe)
+    Raises:
+        RecipeError: the recipe is wrong, or of a kind that the command has no use for.
+    """
+    from codemill.cli.console import showing
+    from codemill.errors import RecipeError
+    from codemill.recipe import EngineSettings, load_recipe, parse_settings, recipe_kind
+
+    kind = recipe_kind(recipe)
+    if kind not in kinds:
+        known = " or ".join(kinds)
+        raise RecipeError(f"recipe {recipe}: kind: expected {known} for this command, got {kind!r}")
+    if kind == "commits":
+        from codemill.commits.settings import load_commit_recipe
+
+        loaded: Any = load_commit_recipe(recipe)
+    else:
+        loaded = load_recipe(recipe)
     changed = {"workers": workers, "runner": runner}
     engine = {**loaded.engine.model_dump(), **{key: value for key, value in changed.items() if value is not None}}
     settings = parse_settings(EngineSettings, engine, "engine")
