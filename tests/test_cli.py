@@ -102,3 +102,10 @@ def test_help_lists_the_commands():
     done = codemill("--help", cwd=Path.cwd())
     for command in ("init", "run", "ingest", "annotate", "dedup", "select", "assemble", "explain", "report"):
         assert command in done.stdout
+
+
+def test_wrong_options_are_one_line_too(tmp_path):
+    assert_one_line(codemill("run", cwd=tmp_path), "recipe")
+    assert_one_line(codemill("run", "r.toml", "--beauty", cwd=tmp_path), "--beauty")
+    assert_one_line(codemill("run", "r.toml", "--workers", "many", cwd=tmp_path), "--workers")
+    assert_one_line(codemill("polish", cwd=tmp_path), "polish")

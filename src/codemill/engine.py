@@ -5,6 +5,7 @@ are Daft plans, so the same code runs embedded on a laptop and on a cluster. Pro
 tree-sitter's Python binding holds the GIL.
 """
 
+import gc
 import importlib
 import io
 import json
@@ -13,6 +14,7 @@ import os
 import re
 import traceback
 import urllib.parse
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +113,7 @@ class Engine:
         try:
             table = frame.to_arrow()
         except Exception as error:  # Daft's own errors share no base class
-            raise EngineError(f"join failed: {str(error).splitlines()[0]}") from error
+            raise EngineError(f"join failed: {_first_line(error)}") from error
         # Daft widens strings; the tables of the data model have narrow ones, and Arrow's kernels do not mix the two.
         narrow = [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in table.schema]
         return table.cast(pa.schema(narrow))
@@ -161,10 +163,18 @@ class Engine:
         try:
             for row in frame.select(worker(daft.col("task")).alias("reply")).iter_rows():
                 yield row["reply"]
-        except CodemillError:
-            raise
         except Exception as error:  # a worker died: Daft's errors share no base class
-            raise EngineError(f"{function}: a worker failed: {str(error).splitlines()[0]}") from error
+            raise EngineError(f"{function}: a worker failed: {_first_line(error)}") from error
+        finally:
+            # Daft leaves the pipes of its workers to the garbage collector, which would complain at a time of its own.
+            del frame, worker
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 class _Worker:

@@ -27,15 +27,20 @@ StorePath = Annotated[Optional[str], typer.Option("--store", help="A store; else
 
 
 def main() -> None:
-    """Entry point: turns our errors into one line and exit code 1."""
+    """Entry point: turns every mistake of a user into one line and exit code 1."""
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False) or 0)
     except CodemillError as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'input'}: {error.strerror or error}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was finished is kept, run the same command to go on")
+    except Exception as error:
+        # Options that don't exist, arguments that are missing: these errors say themselves in one line.
+        if not hasattr(error, "format_message"):
+            raise
+        _fail(f"{(error.format_message() or 'expected a command').rstrip('.')}, see --help")
 
 
 def _fail(message: str) -> None:

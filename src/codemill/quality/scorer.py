@@ -1,8 +1,6 @@
 """What every scorer is: contents in, one overall rating and four aspects out, a fingerprint that says which model."""
 
 from collections.abc import Sequence
-from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -39,22 +37,6 @@ class Scorer(Protocol):
             InputError: the arguments differ in length, or a content is null.
         """
         ...
-
-
-def load_scorer(name: str = "reference", path: str | None = None) -> Scorer:
-    """The scorer of that name: `reference` is the one that ships, or one of its kind fitted into the folder `path`.
-
-    Raises:
-        InputError: there is no such scorer, or `path` holds no model.
-    """
-    if name == "reference":
-        from codemill.quality.reference import ReferenceScorer
-
-        if path is not None:
-            return ReferenceScorer.load(Path(path))
-        with as_file(files("codemill.quality").joinpath("model")) as folder:
-            return ReferenceScorer.load(folder)
-    raise InputError(f"scorer: expected reference, got {name}")
 
 
 def as_list(values: Sequence[Any] | pa.Array | pa.ChunkedArray | None, what: str, length: int) -> list[Any]:
