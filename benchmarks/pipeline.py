@@ -41,7 +41,9 @@ def run(path: Path, workers: int) -> dict[str, object]:
     """One run in a process of its own: wall seconds, stages, peak memory of the largest process in MiB."""
     start = time.perf_counter()
     command = [str(Path(sys.executable).with_name("codemill")), "run", str(path), "--json", "--workers", str(workers)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=path.parent)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=path.parent)
+    if done.returncode:
+        sys.exit(done.stderr)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     return {"seconds": seconds, "peak_mib": peak, **json.loads(done.stdout)}
@@ -62,7 +64,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="work here and leave everything")
     args = parser.parse_args()
-    folder = args.keep or Path(tempfile.mkdtemp(prefix="codemill-bench-"))
+    folder = (args.keep or Path(tempfile.mkdtemp(prefix="codemill-bench-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     table = pq.read_table(args.files, columns=["repo", "path", "content"])
     size = pc.sum(pc.binary_length(table["content"])).as_py() / 1e6

@@ -289,7 +289,7 @@ def test_units_follow_the_file_and_the_mapping(tmp_path):
     write(tmp_path / "t.parquet", ROWS)
     key = units_of(source(tmp_path))[0].key("t")
     assert key == units_of(source(tmp_path))[0].key("t")
-    assert key != units_of(source(tmp_path, columns=COLUMNS))[0].key("t")
+    assert key != units_of(source(tmp_path, columns={"repo": "path"}))[0].key("t")
     write(tmp_path / "t.parquet", ROWS[:3])
     assert key != units_of(source(tmp_path))[0].key("t")
 
@@ -305,3 +305,10 @@ def test_sidecar_facts_go_over_the_tables(tmp_path):
 def test_paths_that_lead_nowhere_are_one_line(tmp_path, path):
     with pytest.raises(InputError, match=re.escape(path)):
         units_of(source(tmp_path / path))
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.jsonl"])
+def test_columns_of_our_own_names_need_no_mapping(tmp_path, name):
+    write(tmp_path / name, [{"repo": "o/r", "path": "a/b.py", "content": "x = 1\n", "stars": 7, "other": 1}])
+    (row,) = rows_of(source(tmp_path / name))
+    assert (row["repo"], row["path"], row["stars"], row["content"]) == ("o/r", "a/b.py", 7, b"x = 1\n")

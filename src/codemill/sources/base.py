@@ -62,11 +62,15 @@ def with_facts(state: str, facts: dict[str, Any] | None) -> str:
     return f"{state}-{digest(f'{name}={value}' for name, value in sorted(facts.items()))}" if facts else state
 
 
-class SourceReader(Protocol):
-    """Lists units and reads one of them."""
+class UnitLister(Protocol):
+    """Lists units: all that planning wants of a source, whatever it holds."""
 
     def units(self, settings: IngestSettings) -> Iterator[Unit]:
         """The units there are now, in a fixed order, none much heavier than `settings.shard_bytes`."""
+
+
+class SourceReader(UnitLister, Protocol):
+    """Lists units and reads one of them."""
 
     def read(self, unit: Unit, settings: IngestSettings) -> Iterator[pa.RecordBatch]:
         """The rows of a unit (schema `RAW`), every entry exactly once: with content, or with a problem."""

@@ -78,7 +78,8 @@ def load_layouts(settings: TableSource) -> Layouts:
     if settings.preset:
         text = files("codemill").joinpath("data", PRESETS).read_text(encoding="utf-8")
         preset = tomllib.loads(text)[settings.preset]
-    bases = preset.get("layout", [{"content": "content"}])
+    # Without a preset, columns that are called what we call them are taken for what they say.
+    bases = preset.get("layout", [{name: name for name in MAPPABLE}])
     options = tuple({**base, **settings.columns} for base in bases)
     return Layouts(settings.name, options, frozenset(settings.columns), preset.get("missing", ""))
 

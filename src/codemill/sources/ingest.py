@@ -4,7 +4,7 @@ The plan is written before the work, so that a killed run resumes with the very 
 units that no plan holds yet: new data costs what new data weighs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from codemill.engine import Engine, Task
-from codemill.recipe import IngestSettings, Source
+from codemill.recipe import IngestSettings, Source, SourceSettings
 from codemill.schema import BLOB, FACTS, OCCURRENCE, blob_id, digest, git_blob, occurrence_id
 from codemill.sources import open_source
-from codemill.sources.base import SNIFF_BYTES, Unit, stamp
+from codemill.sources.base import SNIFF_BYTES, Unit, UnitLister, stamp
 from codemill.store import Store
 
 
@@ -78,7 +78,12 @@ def ingest(store: Store, engine: Engine, sources: Sequence[Source], settings: In
     )
 
 
-def plan(store: Store, sources: Sequence[Source], settings: IngestSettings) -> list[Shard]:
+def plan(
+    store: Store,
+    sources: Sequence[SourceSettings],
+    settings: IngestSettings,
+    open_reader: Callable[[Any], UnitLister] = open_source,
+) -> list[Shard]:
     """The shards that hold the sources' present units and no others; what no shard holds is planned and stored.
 
     A shard with a unit that is gone or has changed would bring its old rows back: its other units are planned anew.
@@ -86,7 +91,7 @@ def plan(store: Store, sources: Sequence[Source], settings: IngestSettings) -> l
     present = {
         source.name: [
             Unit(**{**asdict(unit), "state": stamp(unit.state, settings)})
-            for unit in open_source(source).units(settings)
+            for unit in open_reader(source).units(settings)
         ]
         for source in sources
     }
