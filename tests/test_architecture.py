@@ -21,7 +21,7 @@ ROOMS = (
     ("assess",),
     ("corpus",),
     ("report",),
-    ("commits",),
+    ("commits", "web"),
     ("explain", "pipeline"),
     ("cli", "docs"),
 )

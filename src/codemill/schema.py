@@ -71,6 +71,10 @@ ENTRY_PROBLEMS = (
     "symlink_outside",  # a link that points out of its repository
     "submodule",  # git: a commit of another repository
     "special_file",  # device, socket, pipe
+    "not_ok",  # pages: the server answered with another status than 200
+    "not_html",  # pages: some other kind of document
+    "revisit",  # pages: an archive's note that nothing had changed
+    "too_complex",  # pages: HTML made to exhaust parsers
 )
 # Content there should have been: errored.
 READ_PROBLEMS = (

@@ -22,6 +22,9 @@ REGISTRY = {
     "commit": "codemill.commits.table:CommitTable",
     "repository": "codemill.commits.table:RepositoryTable",
     "sample": "codemill.commits.table:SampleTable",
+    # Of recipes of kind `web`: the first always runs.
+    "page": "codemill.web.table:PageTable",
+    "host": "codemill.web.table:HostAnnotator",
 }
 
 
