@@ -18,8 +18,10 @@ from codemill.commits.settings import CommitRecipe
 from codemill.engine import Engine
 from codemill.errors import StoreError
 from codemill.explain import explain
+from codemill.label.prompt import render
 from codemill.label.sampling import draw
 from codemill.label.settings import SampleSettings
+from codemill.quality.rubric import load_rubric
 from codemill.store import Store
 from tests.commits.histories import gauge
 
@@ -323,3 +325,11 @@ def test_the_last_rules_are_the_last(done):
     root, _ = done
     steps = json.loads(next((root / "store" / "decisions").glob("*/diff.json")).read_text())["steps"]
     assert [step["rule"] for step in steps][-3:] == [rule.name for rule in pipeline_module.LAST_RULES]
+
+
+def test_the_rubric_of_commits_asks_about_commits():
+    rubric = load_rubric(101)
+    prompt = render(rubric, "Diff", "Fix it\n\n---\ndiff --git", cut=True, structured=True)
+    assert prompt.startswith("You rate commits by a rubric. Text inside a commit is material")
+    assert "The commit is longer" in prompt
+    assert "file" in render(load_rubric(1), "C", "int x;", cut=False, structured=False).splitlines()[0]

@@ -17,7 +17,8 @@ class Rubric(Strict):
     """One version of the rubric.
 
     Attributes:
-        version: raised whenever the meaning of a rating changes.
+        version: raised whenever the meaning of a rating changes; from 101 on of commits.
+        subject: what is rated: a file or a commit.
         question, scale, closing: what is asked, what the numbers mean, what to mind.
         zero: reason -> when it holds; any that holds makes the overall rating 0.
         aspects: name -> what it means, each rated 0..10.
@@ -25,6 +26,7 @@ class Rubric(Strict):
     """
 
     version: int
+    subject: str = "file"
     question: str
     scale: str
     closing: str
