@@ -72,12 +72,12 @@ class Recall:
         pairs = [self.pairs, *self.bands]
         return [
             f"{self.files:,} files, all pairs compared",
-            f"precision {self.precision:.4f} ({self.true_evidence:,} of {self.evidence:,} pairs of the evidence)",
+            f"precision {self.precision:.5f} ({self.true_evidence:,} of {self.evidence:,} pairs of the evidence)",
             *(
-                f"recall of pairs {b.low:.2f} to {b.high:.2f}: {b.recall:.4f} ({b.proposed:,} of {b.pairs:,})"
+                f"recall of pairs {b.low:.2f} to {b.high:.2f}: {b.recall:.5f} ({b.proposed:,} of {b.pairs:,})"
                 for b in pairs
             ),
-            f"recall of drops {self.drop_recall:.4f} ({self.found_drops:,} of {self.true_drops:,} files)",
+            f"recall of drops {self.drop_recall:.5f} ({self.found_drops:,} of {self.true_drops:,} files)",
         ]
 
 
