@@ -19,7 +19,7 @@ from codemill.annotate.run import Annotation, Data, run_annotators
 from codemill.commits.card import dataset_card
 from codemill.commits.history import History, survey
 from codemill.commits.places import Place, find_repositories
-from codemill.commits.plan import CommitShard, plan_shards, table_file, tasks
+from codemill.commits.plan import CommitShard, Facts, facts_of, plan_shards, table_file, tasks
 from codemill.commits.report import build_commit_report
 from codemill.commits.samples import check_written, make_samples
 from codemill.commits.settings import CommitRecipe
@@ -130,10 +130,10 @@ class CommitPipeline:
         self.facts = facts
         return shards
 
-    def _list(self) -> tuple[tuple[list[CommitShard], dict[str, dict[str, Any]]], str]:
+    def _list(self) -> tuple[tuple[list[CommitShard], Facts], str]:
         self.store.create()
         places: list[Place] = []
-        facts: dict[str, dict[str, Any]] = {}
+        facts: Facts = {}
         for source in self.recipe.source:
             found = list(find_repositories(source, self.store))
             places += found
@@ -194,7 +194,7 @@ class CommitPipeline:
         tables: list[Annotation] = []
         for name in self.recipe.corpus:
             first = self._stage(f"select {name}", partial(self._decide, data, name))
-            work = partial(make_samples, self.store, self.engine, self.recipe, shards, (name, first))
+            work = partial(make_samples, self.store, self.engine, self.recipe, shards, self.facts, (name, first))
             made = self._stage(f"sample {name}", work)
             last = Data(data.shards, {**data.annotations, "sample": made.annotation})
             selection = select(self.store, self.engine, self.recipe.selection(*LAST_RULES, corpus=name), last)[0]
@@ -261,9 +261,9 @@ def _types(table: RepositoryTable) -> list[tuple[str, pa.DataType]]:
     return [(one.name, one.type) for one in table.schema() if one.name != "occurrence_id"]
 
 
-def _repository_values(shard: CommitShard, facts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _repository_values(shard: CommitShard, facts: Facts) -> dict[str, Any]:
     history: History | None = shard.history
-    known = facts.get(f"{shard.place.source}\0{shard.place.repo}", {})
+    known = facts_of(facts, shard.place)
     if history is None:
         return dict(known)
     return {"commits": history.commits, "days": history.days, "contributors": history.contributors, **known}

@@ -13,6 +13,13 @@ from codemill.engine import Task
 from codemill.schema import FACTS, digest
 from codemill.store import Store, annotation_folder
 
+Facts = dict[str, dict[str, Any]]
+
+
+def facts_of(facts: Facts, place: Place) -> dict[str, Any]:
+    """What the tables of facts say of a repository. They are keyed by `source NUL repo`."""
+    return facts.get(f"{place.source}\0{place.repo}", {})
+
 
 @dataclass(frozen=True)
 class CommitShard:
@@ -57,7 +64,7 @@ def plan_shards(
 
 def _name(store: Store, shard: CommitShard, fingerprint: str) -> str:
     place = shard.place
-    parts = (fingerprint, place.source, place.repo, place.origin, place.location, str(place.problem))
+    parts = (fingerprint, place.source, place.repo, place.origin, str(place.problem))
     if shard.history is None:
         return digest(parts)
     ids = hashlib.sha256(b"".join(listed(store, shard.history.key, shard.start, shard.stop))).hexdigest()
@@ -73,23 +80,21 @@ def _note(store: Store, shards: Sequence[CommitShard]) -> None:
         store.write_json(f"plans/{len(plans):05d}.json", {"shards": fresh})
 
 
-def tasks(
-    store: Store, shards: Sequence[CommitShard], settings: HistorySettings, facts: dict[str, dict[str, Any]]
-) -> Iterator[Task]:
+def tasks(store: Store, shards: Sequence[CommitShard], settings: HistorySettings, facts: Facts) -> Iterator[Task]:
     """What is to be done for the shards that are not complete.
 
     Args:
         store: where they go.
         shards: all of them.
         settings: how commits are read.
-        facts: source, NUL, repo -> its facts.
+        facts: what is known of repositories.
     """
     done = {path.removeprefix("ingested/").removesuffix(".json") for path in store.files("ingested", ".json")}
     for shard in shards:
         if shard.name in done:
             continue
         place = shard.place
-        known = facts.get(f"{place.source}\0{place.repo}", {})
+        known = facts_of(facts, place)
         yield {
             "store": store.root,
             "shard": shard.name,

@@ -9,18 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from codemill.annotate.run import Annotation
-from codemill.commits.plan import CommitShard, table_file
+from codemill.commits.plan import CommitShard, Facts, facts_of, table_file
 from codemill.commits.settings import CommitRecipe
 from codemill.commits.table import CommitTable, SampleTable
 from codemill.commits.template import load_template
 from codemill.commits.write import VERSION
 from codemill.engine import Engine, Task
 from codemill.errors import ConservationError
-from codemill.schema import digest
+from codemill.schema import FACTS, OCCURRENCE, digest
 from codemill.select import Selection
 from codemill.store import Store, annotation_folder
-
-FACTS = ("stars", "forks", "created_at", "pushed_at", "declared_licence")
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,13 @@ class Made:
     asked: int
 
 
-def make_samples(
-    store: Store, engine: Engine, recipe: CommitRecipe, shards: Sequence[CommitShard], what: tuple[str, Selection]
+def make_samples(  # noqa: PLR0917 - eight parameters is the house limit
+    store: Store,
+    engine: Engine,
+    recipe: CommitRecipe,
+    shards: Sequence[CommitShard],
+    facts: Facts,
+    what: tuple[str, Selection],
 ) -> tuple[Made, str]:
     """Write the samples of one corpus.
 
@@ -42,6 +45,7 @@ def make_samples(
         engine: where the work runs.
         recipe: the run.
         shards: all shards of the run.
+        facts: what is known of repositories now.
         what: name of the corpus, and its selection by the recipe's own rules.
 
     Returns:
@@ -51,7 +55,7 @@ def make_samples(
     output = Store(recipe.output)
     if output.exists("codemill.json"):
         output.delete("codemill.json")
-    parts = list(_plan(store, output, recipe, shards, what))
+    parts = list(_plan((store, output), recipe, shards, facts, what))
     missing = [part for part in parts if not _written(store, output, part)]
     weight = 1_000_000 * sum(part["rows"] for part in missing)
     list(engine.map("codemill.commits.write:write_part", missing, weight))
@@ -117,23 +121,26 @@ def _folder(recipe: CommitRecipe, corpus: str) -> str:
 
 
 def _plan(
-    store: Store, output: Store, recipe: CommitRecipe, shards: Sequence[CommitShard], what: tuple[str, Selection]
+    stores: tuple[Store, Store],
+    recipe: CommitRecipe,
+    shards: Sequence[CommitShard],
+    facts: Facts,
+    what: tuple[str, Selection],
 ) -> Iterator[Task]:
     """One task for each shard that holds kept commits; its listing lies in the store for the worker to read."""
-    corpus, selection = what
+    (store, output), (corpus, selection) = stores, what
     settings = recipe.corpus[corpus]
     listing = _listing(recipe, selection, corpus)
     folder = _folder(recipe, corpus)
     for shard in shards:
-        ids = store.read(f"occurrences/{shard.name}.parquet", ["occurrence_id", *FACTS]).combine_chunks()
-        index = pc.index_in(listing["occurrence_id"], value_set=ids["occurrence_id"].combine_chunks())
-        here = pc.is_valid(index)
-        rows = listing.filter(here)
+        ids = store.read(f"occurrences/{shard.name}.parquet", ["occurrence_id"])["occurrence_id"].combine_chunks()
+        rows = listing.filter(pc.is_in(listing["occurrence_id"], value_set=ids))
         if not rows.num_rows:
             continue
-        facts = ids.take(index.combine_chunks().drop_null())
+        known = facts_of(facts, shard.place)
         for name in FACTS:
-            rows = rows.append_column(name, facts[name])
+            kind = OCCURRENCE.field(name).type
+            rows = rows.append_column(name, pa.repeat(pa.scalar(known.get(name), kind), rows.num_rows))
         rows = rows.combine_chunks()
         key = digest((_hash(rows), folder, str(settings.formats)))
         part: Task = {
