@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from codemill.annotate.run import Annotation
 from codemill.commits.plan import CommitShard, Facts, facts_of, table_file
 from codemill.commits.settings import CommitRecipe
-from codemill.commits.table import CommitTable, SampleTable
+from codemill.commits.table import CommitTable, SampleTable, data_fingerprint
 from codemill.commits.template import load_template
 from codemill.commits.write import VERSION
 from codemill.engine import Engine, Task
@@ -117,7 +117,8 @@ def _folder(recipe: CommitRecipe, corpus: str) -> str:
     template = load_template(settings.template, settings.tokens).fingerprint()
     shape = settings.model_dump_json(exclude={"rules", "formats", "columns"})
     table = CommitTable(recipe.history).fingerprint()
-    return annotation_folder("sample", digest((str(VERSION), shape, template, table)))
+    words = data_fingerprint("commit_context.toml", "commit_messages.toml")
+    return annotation_folder("sample", digest((str(VERSION), shape, template, table, words)))
 
 
 def _plan(

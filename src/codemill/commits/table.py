@@ -1,13 +1,17 @@
 """The commit table: its columns, and the pseudo-annotators under whose names rules and reports find them."""
 
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
 from typing import ClassVar
 
 import pyarrow as pa
+import pygit2
 
 from codemill.annotate.base import BaseAnnotator, Key
 from codemill.commits.settings import HistorySettings
 from codemill.recipe import Strict
-from codemill.schema import TIMESTAMP
+from codemill.schema import TIMESTAMP, digest
 
 VERSION = 1  # raise it when the values change for the same commit
 
@@ -86,6 +90,12 @@ FIELDS = pa.schema(
 )
 
 
+@cache
+def data_fingerprint(*names: str) -> str:
+    """Identity of tables that ship with codemill: values change with them."""
+    return digest((files("codemill.data") / name).read_text(encoding="utf-8") for name in names)
+
+
 class CommitTable(BaseAnnotator):
     """What is known of a commit by itself. Written as histories are read, one row for every commit.
 
@@ -98,6 +108,10 @@ class CommitTable(BaseAnnotator):
     key: ClassVar[Key] = "occurrence"
     fields: ClassVar[pa.Schema] = FIELDS
     Params: ClassVar[type[Strict]] = HistorySettings
+
+    def model(self) -> str:
+        tables = data_fingerprint("commit_messages.toml", "commit_bots.toml")
+        return f"{tables} enry-python {version('enry-python')} libgit2 {pygit2.LIBGIT2_VERSION}"
 
 
 class RepositoryTable(BaseAnnotator):
