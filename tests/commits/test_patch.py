@@ -4,7 +4,9 @@ import subprocess
 
 import pytest
 
+from codemill.commits.history import walk
 from codemill.commits.patch import comparable, patch_id, read_changes, whitespace_lines
+from codemill.commits.places import open_history
 from codemill.commits.settings import HistorySettings
 from tests.commits.histories import CALC, EXECUTABLE, LINK, SUBMODULE, History, gauge
 
@@ -83,6 +85,18 @@ def test_missing_objects_are_told(tmp_path):
     blob = str(history.repository[sha].tree["a"].id)
     (tmp_path / "objects" / blob[:2] / blob[2:]).unlink()
     assert changes(History(tmp_path), sha).problem == "missing_object"
+
+
+def test_the_first_commit_of_a_shallow_clone_is_no_first_commit(tmp_path):
+    history = gauge(tmp_path / "whole")
+    clone = tmp_path / "shallow"
+    url = f"file://{tmp_path / 'whole'}"
+    subprocess.run(["git", "clone", "-q", "--bare", "--depth", "2", url, clone], check=True)
+    shallow = History.__new__(History)
+    shallow.repository = open_history(str(clone))
+    oids = list(walk(shallow.repository, history.head))
+    found = [changes(shallow, oid) for oid in oids]
+    assert [(one.problem, one.count) for one in found] == [("missing_object", 0), (None, 1)]
 
 
 def test_a_change_is_the_same_where_it_is_picked_elsewhere(tmp_path):

@@ -94,7 +94,12 @@ class Changes:
 
 
 def read_changes(repository: pygit2.Repository, commit: pygit2.Commit, settings: HistorySettings) -> Changes:
-    """What a commit changed against its first parent; an initial commit, against nothing."""
+    """What a commit changed against its first parent; an initial commit, against nothing.
+
+    Where a shallow clone was cut off, commits seem to have no parents: they are told as `missing_object`.
+    """
+    if not commit.parent_ids and b"\nparent " in bytes(commit.read_raw()).partition(b"\n\n")[0]:
+        return Changes(0, problem="missing_object")
     try:
         diff = _diff(repository, commit)
         count = len(diff)
