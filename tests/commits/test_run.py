@@ -153,15 +153,17 @@ def test_names_and_addresses_are_nowhere(done):
     assert [{"name": "Reviewed-by", "value": None}] in trailers
 
 
-def test_hashes_of_people_hang_on_the_salt(repositories, tmp_path):
+def test_hashes_of_people_hang_on_the_salt(repositories, tmp_path, monkeypatch):
     found = []
-    for salt in ("a", "b"):
-        root = tmp_path / salt
-        run_commits(recipe(root, repositories, history={"identities": "hash", "salt": salt}), Engine(workers=1))
+    history = {"identities": "hash", "salt_env": "CODEMILL_TEST_SALT"}
+    for salt in ("pepper_one", "pepper_two"):
+        root = tmp_path / salt[-3:]
+        monkeypatch.setenv("CODEMILL_TEST_SALT", salt)
+        run_commits(recipe(root, repositories, history=history), Engine(workers=1))
         paths = sorted((root / "store" / "annotations").glob("commit-*/*.parquet"))
-        found.append(
-            pa.concat_tables([pq.read_table(path, columns=["author"]) for path in paths])["author"].to_pylist()
-        )
+        tables = [pq.read_table(path, columns=["author"]) for path in paths]
+        found.append(pa.concat_tables(tables)["author"].to_pylist())
+        assert b"pepper" not in b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
     assert len(set(found[0])) == 3
     assert not set(found[0]) & set(found[1])
 

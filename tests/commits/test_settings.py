@@ -66,7 +66,7 @@ def test_the_recipe_that_ships_loads(tmp_path):
         ('rules = ["merge", "same"]', 'rules = []\ntemplate = "v0"', "template: expected one of v1, got 'v0'"),
         ('rules = ["merge", "same"]', 'rules = []\ntokens = {fim = "x"}', "tokens: expected names among .*'fim'"),
         ('rules = ["merge", "same"]', 'rules = []\ntokenizer = "gpt"', "tokenizer: expected 'lexical' or .*'gpt'"),
-        ("[corpus.samples]", '[history]\nidentities = "hash"\n[corpus.samples]', "history.salt: expected a secret"),
+        ("[corpus.samples]", '[history]\nidentities = "hash"\n[corpus.samples]', "history.salt_env: expected the name"),
         (
             "[corpus.samples]",
             "[annotate.commit]\n[corpus.samples]",
@@ -84,3 +84,10 @@ def test_mistakes_are_one_line_with_field_and_value(tmp_path, old, new, message)
 def test_a_missing_recipe_is_one_line(tmp_path):
     with pytest.raises(RecipeError, match="expected a readable TOML file"):
         load_commit_recipe(tmp_path / "nowhere.toml")
+
+
+def test_a_missing_secret_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.delenv("CODEMILL_NO_SALT", raising=False)
+    hashed = '[history]\nidentities = "hash"\nsalt_env = "CODEMILL_NO_SALT"\n[corpus.samples]'
+    with pytest.raises(RecipeError, match="a secret in the environment variable CODEMILL_NO_SALT, got none"):
+        load(tmp_path, GOOD.replace("[corpus.samples]", hashed))

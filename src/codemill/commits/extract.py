@@ -115,7 +115,7 @@ class _Reader:
             if self.facts[name] is not None:
                 self.facts[name] = timestamp(self.facts[name])
         self.repository = open_history(task["location"])
-        self.identities = Identities(self.settings.identities, self.settings.salt)
+        self.identities = Identities(self.settings.identities, self.settings.salt())
         self.languages: dict[str, str] = {}
 
     def add(self, batch: _Batch, oid: pygit2.Oid, seen: set[str]) -> None:

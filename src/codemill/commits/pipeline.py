@@ -94,6 +94,7 @@ class CommitPipeline:
         schemas = {annotator.name: annotator.schema() for annotator in self.annotators}
         schemas |= {table.name: table.schema() for table in (CommitTable, RepositoryTable, SampleTable)}
         check_columns(wanted_columns(rules, recipe.corpus.values()), schemas)
+        self.recipe.history.salt()
         for corpus in self.recipe.corpus.values():
             load_template(corpus.template, corpus.tokens)
             load_tokens(corpus.tokenizer)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,9 @@ class HistorySettings(Strict):
     identities: Literal["drop", "hash"] = Field(
         "drop", description="what becomes of names and e-mail addresses of authors, committers and trailers"
     )
-    salt: str = Field("", description="secret of the hashes; needed to hash: plain hashes of addresses can be guessed")
+    salt_env: str = Field(
+        "", description="environment variable with the secret of the hashes: plain hashes of addresses can be guessed"
+    )
     merge_patches: bool = Field(False, description="read the changes of merges too, against their first parent")
     rename_similarity: int = Field(50, ge=1, le=100, description="least similarity in percent of a renamed file")
     max_paths: int = Field(1000, gt=0, description="commits that change more paths are recorded without a patch")
@@ -41,9 +44,23 @@ class HistorySettings(Strict):
 
     @model_validator(mode="after")
     def _salted(self) -> "HistorySettings":
-        if self.identities == "hash" and not self.salt:
-            raise ValueError('history.salt: expected a secret with identities = "hash", got none')
+        if self.identities == "hash" and not self.salt_env:
+            raise ValueError('history.salt_env: expected the name of a variable with identities = "hash", got none')
         return self
+
+    def salt(self) -> str:
+        """The secret, which no recipe, store or report holds; empty where nothing is hashed.
+
+        Raises:
+            RecipeError: the environment has none.
+        """
+        if self.identities == "drop":
+            return ""
+        if not os.environ.get(self.salt_env):
+            raise RecipeError(
+                f"history.salt_env: expected a secret in the environment variable {self.salt_env}, got none"
+            )
+        return os.environ[self.salt_env]
 
 
 class WorkSettings(Strict):

@@ -110,8 +110,10 @@ class CommitTable(BaseAnnotator):
     Params: ClassVar[type[Strict]] = HistorySettings
 
     def model(self) -> str:
+        assert isinstance(self.params, HistorySettings)
         tables = data_fingerprint("commit_messages.toml", "commit_bots.toml")
-        return f"{tables} enry-python {version('enry-python')} libgit2 {pygit2.LIBGIT2_VERSION}"
+        salt = digest(["salt", self.params.salt()]) if self.params.identities == "hash" else ""
+        return f"{tables}{salt} enry-python {version('enry-python')} libgit2 {pygit2.LIBGIT2_VERSION}"
 
 
 class RepositoryTable(BaseAnnotator):
