@@ -35,13 +35,13 @@ def decode(data: bytes, http_charset: str | None) -> Decoded:
             text = data[len(mark) :].decode(encoding, "replace")
             return Decoded(text, encoding, "bom", text.count(REPLACED))
     for named_by, name in (("http", http_charset), ("page", declared(data))):
-        encoding = canonical(name)
-        text = _try(data, encoding) if encoding else None
-        if encoding and text is not None:
-            return Decoded(text, encoding, named_by, 0)
-    text = _try(data, "utf-8")
-    if text is not None:
-        return Decoded(text, "utf-8", "utf-8", 0)
+        claimed = canonical(name)
+        found = _try(data, claimed) if claimed else None
+        if claimed and found is not None:
+            return Decoded(found, claimed, named_by, 0)
+    found = _try(data, "utf-8")
+    if found is not None:
+        return Decoded(found, "utf-8", "utf-8", 0)
     encoding = detect_encoding(data) or "utf-8"
     try:
         text = data.decode(encoding, "replace")

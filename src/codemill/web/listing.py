@@ -5,6 +5,7 @@ spaces for blanks. What they mean is undone; what the author wrote is left alone
 """
 
 import re
+from itertools import pairwise
 
 from selectolax.lexbor import LexborNode
 
@@ -20,7 +21,11 @@ PLAIN = (
 BLOCKS = frozenset(
     ["div", "p", "li", "tr", "ol", "ul", "table", "tbody", "pre", "dl", "dt", "dd", "blockquote", "h1", "h2", "h3"]
 )
+STRUCTURE = frozenset(["table", "thead", "tbody", "tr", "ol", "ul", "dl"])
 SILENT = frozenset(["button", "script", "style", "svg", "select", "input", "template"])
+# Elements that may be one line each.
+LINES = "div,p,li,code~code," + ",".join(f'[class~="{name}"]' for name in sorted(TAGS.lines))
+LEAVES = frozenset(["div", "p", "li"])
 TEXT = "-text"
 NUMBERS = re.compile(r"\s*\d+(?:\s+\d+)+\s*\Z")
 LEADING = re.compile(r"\A(?:[ \t\r\f\v]*\n)+")
@@ -47,7 +52,7 @@ def is_numbers(text: str) -> bool:
     if not NUMBERS.match(text):
         return False
     numbers = [int(word) for word in text.split()[:5000] if len(word) < 10]
-    return len(numbers) > 1 and all(later - one == 1 for one, later in zip(numbers, numbers[1:], strict=False))
+    return len(numbers) > 1 and all(later - one == 1 for one, later in pairwise(numbers))
 
 
 def hint(node: LexborNode) -> str | None:
@@ -77,99 +82,98 @@ def hint(node: LexborNode) -> str | None:
 
 
 class _Lines:
-    """Collects the text of a listing that is made of elements."""
+    """Collects the text of a listing that is made of elements.
 
-    def __init__(self) -> None:
+    Args:
+        by_elements: whether elements make the lines; otherwise the text has its own line breaks, and they only mark it.
+    """
+
+    def __init__(self, by_elements: bool) -> None:
+        self.by_elements = by_elements
         self.parts: list[str] = []
         self.last = "\n"  # last character written; a fresh listing is at the beginning of a line
-        self.broken = False  # a block ended: what comes next is on a new line
-        self.line_ended = False  # an element that is a line ended, and nothing was written since
+        self.ended = False  # a line has ended: what comes next is on a new one
         self.numbered = False  # a line number was just left out
 
-    def text(self, text: str) -> None:
-        if not text:
-            return
+    def text(self, text: str, between: bool) -> None:
+        """Text; `between`: outside of any line, where blanks are how the page is written."""
         if self.numbered:
-            self.numbered = False
             # Doxygen puts a no-break space between number and line.
-            text = text.removeprefix(NBSP)
-            if not text:
-                return
-        if self.broken:
-            # Blanks between blocks are how the page is written, no part of the listing.
-            if not text.strip(" \t\r\n"):
-                return
-            self._break()
+            text, self.numbered = text.removeprefix(NBSP), False
+        if not text or (between and text.isspace()):
+            return
+        if self.ended and text[0] != "\n":
+            self.close()
+        self.ended = False
+        self.write(text)
+
+    def write(self, text: str) -> None:
         self.parts.append(text)
         self.last = text[-1]
-        self.line_ended = False
 
-    def _break(self) -> None:
+    def close(self) -> None:
+        """Be at the beginning of a line."""
+        self.ended = False
         if self.last != "\n":
-            self.parts.append("\n")
-            self.last = "\n"
-        self.broken = False
+            self.write("\n")
 
-    def line(self) -> None:
-        """`<br>`"""
-        if self.broken:
-            self._break()
-        self.parts.append("\n")
-        self.last = "\n"
-        self.line_ended = False
-
-    def open_line(self) -> None:
-        """An element that is a line begins: a new line, unless the line before has ended itself."""
-        if self.line_ended and self.last != "\n":
-            self.parts.append("\n")
-            self.last = "\n"
-        self.line_ended = False
+    def leave(self, before: int) -> None:
+        """The end of an element that makes a line; one that is empty is an empty line."""
+        if len(self.parts) == before:
+            self.close()
+            self.write("\n")
+        self.ended = True
 
 
 def _walk(root: LexborNode) -> str:
-    out = _Lines()
-    stack: list[tuple[LexborNode, bool, int]] = []  # element, whether it is a line, parts before it
+    """The text of a listing with elements that are no mere marks."""
+    breaks = (root.text_lexbor() or "").strip("\n").count("\n") + len(root.css("br"))
+    by_elements = root.css_first("tr") is not None or breaks < len(root.css(LINES)) - 1
+    out = _Lines(by_elements)
+    stack: list[tuple[LexborNode, bool, int]] = []  # element, whether it makes a line, parts before it
+    within = 0  # elements on the stack that make a line
     node = root.first_child
     while True:
         if node is None:
             if not stack:
                 return "".join(out.parts)
-            element, is_line, before = stack.pop()
-            if element.tag in BLOCKS:
-                if is_line and len(out.parts) == before and out.broken:
-                    out._break()
-                if is_line and len(out.parts) == before:
-                    out.parts.append("\n")
-                out.broken = True
-            elif is_line:
-                if len(out.parts) == before:
-                    out.parts.append("\n")
-                    out.last = "\n"
-                out.line_ended = True
-            node = element.next
+            node, is_line, before = stack.pop()
+            if is_line:
+                within -= 1
+                out.leave(before)
+            node = node.next
             continue
-        tag = node.tag
+        tag = node.tag or ""
         if tag == TEXT:
-            out.text(node.text_content or "")
+            parent = stack[-1][0].tag if stack else root.tag
+            text = node.text_content or ""
+            out.text(text, parent in STRUCTURE or (by_elements and not within and "\n" in text))
         elif tag == "br":
-            out.line()
-        elif tag not in SILENT and tag is not None and not tag.startswith("-"):
-            names = words(node.attributes.get("class")) if node.attributes else frozenset()
+            if out.ended:
+                out.close()
+            out.write("\n")
+        elif tag not in SILENT and not tag.startswith("-"):
+            names = words(node.attributes.get("class"))
             if _is_gutter(node, names):
                 out.numbered = True
-                node = node.next
-                continue
-            is_line = bool(names & TAGS.lines) or (tag == "code" and _is_row(node))
-            if tag in BLOCKS:
-                if out.parts:
-                    out.broken = True
-            elif is_line:
-                out.open_line()
-            if node.first_child is not None or is_line:
+            else:
+                is_line = by_elements and _makes_line(node, tag, names)
+                if by_elements and (is_line or tag in BLOCKS) and out.parts:
+                    out.close()
+                within += is_line
                 stack.append((node, is_line, len(out.parts)))
                 node = node.first_child
                 continue
         node = node.next
+
+
+def _makes_line(node: LexborNode, tag: str, names: frozenset[str]) -> bool:
+    """Whether an element is one line: named so, a row, or a block with no blocks in it."""
+    if names & TAGS.lines or tag == "tr":
+        return True
+    if tag == "code":
+        return _is_row(node)
+    return tag in LEAVES and len(node.css(LINES)) == 1  # searches count the element itself
 
 
 def _is_gutter(node: LexborNode, names: frozenset[str]) -> bool:
@@ -184,7 +188,4 @@ def _is_gutter(node: LexborNode, names: frozenset[str]) -> bool:
 
 def _is_row(node: LexborNode) -> bool:
     """Whether a code element is one of several side by side: each is a line then."""
-    for side in (node.next, node.prev):
-        if side is not None and side.tag == "code":
-            return True
-    return False
+    return any(side is not None and side.tag == "code" for side in (node.next, node.prev))

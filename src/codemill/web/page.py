@@ -7,10 +7,11 @@ from typing import Any
 from resiliparse.parse.lang import detect_fast
 
 from codemill.web.charset import decode
-from codemill.web.extract import Extraction, extract
+from codemill.web.extract import extract
 from codemill.web.records import Record
 from codemill.web.tags import TAGS
 from codemill.web.urls import split_url, url_key
+from codemill.web.walk import Extraction
 
 LANGUAGE_CHARS = 3000  # of prose that the detector sees
 

@@ -70,7 +70,7 @@ def _tables(source: str, batch: list[tuple[str, Record, Page]], seen: set[str]) 
     raw: dict[str, list[Any]] = {name: [] for name in RAW.names}
     for origin, record, page in batch:
         host, path = split_url(record.url)
-        row = {
+        row: dict[str, Any] = {
             "repo": clean_text(host),
             "revision": "",
             "path": clean_text(path),
@@ -83,7 +83,7 @@ def _tables(source: str, batch: list[tuple[str, Record, Page]], seen: set[str]) 
             raw[name].append(row.get(name))
     occurrences, blobs = hash_batch(source, pa.RecordBatch.from_pydict(raw, schema=RAW), seen)
     tokens = count_tokens(pa.array([page.text for _, _, page in batch], pa.large_binary())).tolist()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"occurrence_id": key, **page.values, "tokens": count if page.text is not None else None, "error": None}
         for key, count, (_, _, page) in zip(occurrences.column("occurrence_id").to_pylist(), tokens, batch, strict=True)
     ]

@@ -66,29 +66,47 @@ def read_records(stream: BinaryIO, start: int, stop: int | None, max_bytes: int,
         max_bytes: larger payloads are not read to their end.
         others: told of the records that are no pages.
     """
-    here = start
-    if start:
-        found = next_member(stream, start)
-        if found is None:
-            return
-        here = found
-    while stop is None or here < stop:
+    here: int | None = next_member(stream, start) if start else start
+    while here is not None and (stop is None or here < stop):
         stream.seek(here)
-        at = here
+        at, done = here, False
+        shift: int | None = None
         try:
             for record in ArchiveIterator(stream, parse_http=False, strict_mode=False):
-                # Positions count from where reading began.
-                at = here + int(record.stream_pos)
+                # Positions count from the beginning of the file or from where reading began, as the stream can tell.
+                shift = here - int(record.stream_pos) if shift is None else shift
+                at, done = int(record.stream_pos) + shift, False
                 if stop is not None and at >= stop:
                     return
                 yield from _read(record, at, max_bytes, others)
+                done = True
             return
         except (OSError, ValueError, RuntimeError):
-            yield Record("", "", at, None, problem="corrupt_archive")
-        again = next_member(stream, at + 1)
-        if again is None:
-            return
-        here = again
+            end = _member_end(stream, at) if done else None
+            broken = at if end is None else end
+            if stop is not None and broken >= stop:
+                return
+            if not done or end is not None:
+                yield Record("", "", broken, None, problem="corrupt_archive")
+            here = next_member(stream, broken + 1)
+
+
+def _member_end(stream: BinaryIO, start: int) -> int | None:
+    """Where the gzip member that begins at `start` ends; None where it is broken itself."""
+    stream.seek(start)
+    member, read = zlib.decompressobj(31), 0
+    while not member.eof:
+        chunk = stream.read(SEARCH)
+        if not chunk:
+            return None
+        read += len(chunk)
+        try:
+            while chunk and not member.eof:
+                member.decompress(chunk, 1 << 20)
+                chunk = member.unconsumed_tail
+        except zlib.error:
+            return None
+    return start + read - len(member.unused_data)
 
 
 def next_member(stream: BinaryIO, start: int) -> int | None:
@@ -123,17 +141,17 @@ def _read(record: Any, at: int, max_bytes: int, others: Others) -> Iterator[Reco
     if kind == WarcRecordType.revisit:
         yield Record(url, date, at, None, problem="revisit")
     elif kind == WarcRecordType.conversion:
-        yield from _text(record, Record(url, date, at, None), max_bytes)
-    elif kind in (WarcRecordType.response, WarcRecordType.resource):  # noqa: PLR6201 - they have no hash
+        yield _text(record, Record(url, date, at, None), max_bytes)
+    elif kind in (WarcRecordType.response, WarcRecordType.resource):
         yield _page(record, Record(url, date, at, None), max_bytes)
     else:
         others.add(str(kind))
 
 
-def _text(record: Any, known: Record, max_bytes: int) -> Iterator[Record]:
+def _text(record: Any, known: Record, max_bytes: int) -> Record:
     """A record of a WET file: text that the crawl's own tools made of a page."""
     data = record.reader.read(max_bytes + 1)
-    yield _with(known, data, record, max_bytes, mime="text/plain", charset="utf-8", is_text=True)
+    return _with(known, data, record, max_bytes, mime="text/plain", charset="utf-8", is_text=True)
 
 
 def _page(record: Any, known: Record, max_bytes: int) -> Record:
@@ -197,7 +215,7 @@ def _decoded(data: bytes, codings: str, max_bytes: int) -> bytes:
         return _through(GzipReader, data, max_bytes)
     if data.startswith(b"\x28\xb5\x2f\xfd"):
         return _through(ZstdReader, data, max_bytes)
-    if "br" in codings.replace(" ", "").split(",") and not data.lstrip()[:1] == b"<":
+    if "br" in codings.replace(" ", "").split(",") and data.lstrip()[:1] != b"<":
         return _through(BrotliReader, data, max_bytes)
     return data
 

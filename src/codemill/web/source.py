@@ -18,7 +18,7 @@ from codemill.recipe import IngestSettings
 from codemill.schema import blob_id, digest
 from codemill.sources.base import Unit, find_places, split_ranges
 from codemill.web.records import Others, Record, read_records
-from codemill.web.settings import PAGE_COLUMNS, PagesSource, PageSettings, WarcSource
+from codemill.web.settings import PAGE_COLUMNS, PageSettings, PagesSource, WarcSource
 from codemill.web.table import VERSION
 
 EXPANSION = 5  # how much HTML weighs unpacked, about

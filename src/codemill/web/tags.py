@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-SPLIT = str.maketrans({character: " " for character in ":;,{}()"})
+SPLIT = str.maketrans(dict.fromkeys(":;,{}()", " "))
 NO_LANGUAGE = frozenset({"none", "text", "default", "plain", "plaintext", "nohighlight", "txt", "literal", "output"})
 
 
