@@ -3,17 +3,14 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from codemill.commits.pipeline import CommitPipeline
-from codemill.commits.settings import CommitRecipe
 from codemill.engine import Engine
-from codemill.pipeline import Pipeline
-from codemill.recipe import Recipe
+from codemill.pipeline import Say
 from codemill.report.summary import RunSummary
 from codemill.select import Selection
 from codemill.select.result import read_selection
@@ -22,11 +19,20 @@ from codemill.store import Store
 PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
+class Shown(Protocol):
+    """What pipelines of all kinds have in common for those who watch."""
+
+    engine: Engine
+    say: Say
+    begin: Callable[[str], None]
+
+
+P = TypeVar("P", bound=Shown)
+
+
 @contextlib.contextmanager
-def showing(recipe: Recipe | CommitRecipe, quiet: bool) -> Iterator[Pipeline | CommitPipeline]:
-    """A pipeline whose progress is shown on stderr: bars on a terminal, plain lines elsewhere, nothing if quiet."""
-    engine = Engine(recipe.engine.runner, recipe.engine.workers, recipe.engine.address)
-    pipeline = Pipeline(recipe, engine) if isinstance(recipe, Recipe) else CommitPipeline(recipe, engine)
+def showing(pipeline: P, quiet: bool) -> Iterator[P]:
+    """The pipeline with its progress shown on stderr: bars on a terminal, plain lines elsewhere, nothing if quiet."""
     if quiet:
         yield pipeline
         return
@@ -49,7 +55,7 @@ def showing(recipe: Recipe | CommitRecipe, quiet: bool) -> Iterator[Pipeline | C
         def say(stage: str, detail: str, seconds: float) -> None:
             console.print(f"{stage:<9} {seconds:7.1f} s  {detail}", soft_wrap=True)
 
-        pipeline.begin, pipeline.say, engine.listener = begin, say, done
+        pipeline.begin, pipeline.say, pipeline.engine.listener = begin, say, done
         yield pipeline
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from codemill.cli.common import LAST_RUN, Json, RecipePath, Runner, StorePath, Workers, app, print_json
-from codemill.errors import InputError
+from codemill.cli.kinds import KINDS
+from codemill.errors import InputError, RecipeError
 
 
 @app.command()
@@ -26,7 +27,7 @@ def run(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_j
     """Run a whole recipe: ingest, annotate, select, assemble, report."""
     from codemill.cli.console import outcome
 
-    with _pipeline(recipe, workers, runner, as_json, kinds=("files", "commits")) as pipeline:
+    with _pipeline(recipe, workers, runner, as_json, kinds=tuple(KINDS)) as pipeline:
         summary = pipeline.run()
     _remember(pipeline.recipe.store, pipeline.recipe.output)
     if as_json:
@@ -146,14 +147,12 @@ def report(
     out: Annotated[Path, typer.Argument(help="HTML file to write.")] = Path("report.html"), store: StorePath = None
 ) -> None:
     """Write the last run's report again."""
-    from codemill.commits.report import build_commit_report
-    from codemill.report.html import build_report
     from codemill.report.summary import RunSummary
     from codemill.store import Store
 
     opened = Store(store or _last("store"))
     summary = RunSummary.read(opened)
-    build = build_commit_report if summary.recipe.get("kind") == "commits" else build_report
+    build = KINDS[summary.recipe.get("kind", "files")].part("report")
     out.write_text(build(opened, summary), encoding="utf-8")
     typer.echo(f"wrote {out}")
 
@@ -167,23 +166,19 @@ def _pipeline(
         RecipeError: the recipe is wrong, or of a kind that the command has no use for.
     """
     from codemill.cli.console import showing
-    from codemill.errors import RecipeError
-    from codemill.recipe import EngineSettings, load_recipe, parse_settings, recipe_kind
+    from codemill.engine import Engine
+    from codemill.recipe import EngineSettings, parse_settings, recipe_kind
 
     kind = recipe_kind(recipe)
     if kind not in kinds:
         known = " or ".join(kinds)
         raise RecipeError(f"recipe {recipe}: kind: expected {known} for this command, got {kind!r}")
-    if kind == "commits":
-        from codemill.commits.settings import load_commit_recipe
-
-        loaded: Any = load_commit_recipe(recipe)
-    else:
-        loaded = load_recipe(recipe)
+    loaded = KINDS[kind].part("load")(recipe)
     changed = {"workers": workers, "runner": runner}
     engine = {**loaded.engine.model_dump(), **{key: value for key, value in changed.items() if value is not None}}
     settings = parse_settings(EngineSettings, engine, "engine")
-    return showing(loaded.model_copy(update={"engine": settings}), quiet=as_json)
+    runs_on = Engine(settings.runner, settings.workers, settings.address)
+    return showing(KINDS[kind].part("pipeline")(loaded.model_copy(update={"engine": settings}), runs_on), quiet=as_json)
 
 
 def _remember(store: str, output: str) -> None:
