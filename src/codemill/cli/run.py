@@ -95,6 +95,31 @@ def dedup(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as
 
 
 @app.command()
+def dedup_recall(
+    path: Annotated[str, typer.Argument(help="A store, or a folder of files.")],
+    sample: Annotated[int, typer.Option(help="Files to compare; 0: all.")] = 5000,
+    threshold: Annotated[float, typer.Option(help="Least Jaccard similarity of a near-duplicate.")] = 0.7,
+    as_json: Json = False,
+) -> None:
+    """Precision and recall of near-dedup against all pairs compared exactly."""
+    from dataclasses import asdict
+
+    from codemill.dedup.minhash import MinHashParams
+    from codemill.dedup.near import NearSettings
+    from codemill.dedup.recall import measure_path
+    from codemill.engine import Engine
+    from codemill.recipe import parse_settings
+
+    params = parse_settings(MinHashParams, {"threshold": threshold}, "dedup-recall")
+    found = measure_path(path, Engine(), sample, params, NearSettings(threshold=threshold))
+    if as_json:
+        print_json(asdict(found))
+        return
+    for line in found.lines():
+        typer.echo(line)
+
+
+@app.command()
 def select(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
     """Decide again, e.g. after a threshold was changed; nothing else is recomputed."""
     from codemill.cli.console import funnel
