@@ -21,6 +21,7 @@ ROOMS = (
     ("assess",),
     ("corpus",),
     ("report",),
+    ("stages",),
     ("commits", "web"),
     ("explain", "pipeline"),
     ("cli", "docs"),

@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from codemill.engine import Engine
-from codemill.pipeline import Say
 from codemill.report.summary import RunSummary
 from codemill.select import Selection
 from codemill.select.result import read_selection
+from codemill.stages import Say
 from codemill.store import Store
 
 PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
