@@ -1,9 +1,16 @@
 """A recipe's mistakes are found before any work, each as one line that says field, expectation and what came."""
 
+from pathlib import Path
+
 import pytest
 
+from codemill.cli.kinds import KINDS
+from codemill.engine import Engine
 from codemill.errors import RecipeError
-from codemill.recipe import QuantileRule, ValueRule, load_recipe
+from codemill.label.settings import load_label_settings
+from codemill.recipe import QuantileRule, ValueRule, load_recipe, recipe_kind
+
+RECIPES = Path(__file__).parent.parent / "recipes"
 
 GOOD = """
 name = "r"
@@ -73,3 +80,13 @@ def test_the_fingerprint_follows_what_decides_and_nothing_else(tmp_path):
     assert load(tmp_path, GOOD.replace('store = "s"', 'store = "t"')).fingerprint() == first
     assert load(tmp_path, GOOD + "[engine]\nworkers = 7\n").fingerprint() == first
     assert load(tmp_path, GOOD.replace("max = 10", "max = 11")).fingerprint() != first
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
+def test_shipped_recipes_pass_every_check_before_work(path):
+    if path.name == "label.toml":
+        assert load_label_settings(path).sample.per_language > 0
+        return
+    kind = KINDS[recipe_kind(path)]
+    pipeline = kind.part("pipeline")(kind.part("load")(path), Engine())
+    assert pipeline.recipe.corpus
