@@ -5,16 +5,12 @@ are columns beside. Samples are made of what the rules kept; what then turns out
 errored by three last rules, so that every commit has one decision.
 """
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from codemill.annotate import build
 from codemill.annotate.run import Annotation, Data, run_annotators
 from codemill.commits.card import dataset_card
 from codemill.commits.history import History, survey
@@ -29,7 +25,7 @@ from codemill.commits.tokens import load_tokens
 from codemill.engine import Engine
 from codemill.errors import InputError, RecipeError
 from codemill.recipe import ValueRule
-from codemill.report.summary import RunSummary, Stage
+from codemill.report.summary import RunSummary
 from codemill.schema import digest
 from codemill.select import Selection, select
 from codemill.select.decide import expand
@@ -37,10 +33,8 @@ from codemill.select.result import write_selection
 from codemill.select.signals import LANGUAGE, TOKENS, check_columns, wanted_columns
 from codemill.sources.base import load_facts
 from codemill.sources.ingest import assign_owners
+from codemill.stages import Say, Stages, kept_count
 from codemill.store import Store, annotation_folder
-
-T = TypeVar("T")
-Say = Callable[[str, str, float], None]
 
 # What a kept commit has to be as a sample. Commits that earlier rules dropped have no values here.
 LAST_RULES = tuple(
@@ -69,23 +63,10 @@ def run_commits(
     return CommitPipeline(recipe, engine, say, begin).run()
 
 
-@dataclass
-class CommitPipeline:
-    """A recipe on its way through the stages; attributes as those of `pipeline.Pipeline`."""
+class CommitPipeline(Stages[CommitRecipe]):
+    """A recipe of kind `commits` on its way through the stages."""
 
-    recipe: CommitRecipe
-    engine: Engine
-    say: Say = lambda *_: None
-    begin: Callable[[str], None] = lambda _: None
-    stages: list[Stage] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.store = Store(self.recipe.store)
-        self.annotators = [build(name, params) for name, params in self.recipe.annotate.items()]
-        self._check()
-
-    def _check(self) -> None:
-        """Everything that can be wrong with the recipe is found before any work begins."""
+    def check(self) -> None:
         for name in self.recipe.annotate:
             if name in ("commit", "repository", "sample"):
                 raise RecipeError(f"annotate.{name}: expected an annotator of contents, got one that always runs")
@@ -99,24 +80,19 @@ class CommitPipeline:
             load_template(corpus.template, corpus.tokens)
             load_tokens(corpus.tokenizer)
 
-    @property
-    def decisions(self) -> str:
-        return f"decisions/{self.recipe.fingerprint()}"
+    def page(self, summary: RunSummary) -> str:
+        return build_commit_report(self.store, summary)
 
     def run(self) -> RunSummary:
         """All stages; the store is held for the whole run."""
         with self.store.lock():
             shards = self.read()
             data = self.annotate(shards)
-            selections, data, counts = self.select(shards, data)
-            summary = self.summarise(shards, data, selections, counts)
-            self._stage("report", lambda: self.report(summary))
-            summary.write(self.store)
-        return summary
+            return self.conclude(*self.decide(shards, data))
 
     def read(self) -> list[CommitShard]:
         """Histories listed and read into shards."""
-        listed = self._stage("list", self._list)
+        listed = self.stage("list", self._list)
         shards, facts = listed
 
         def work() -> tuple[None, str]:
@@ -127,7 +103,7 @@ class CommitPipeline:
             assign_owners(self.store)
             return None, f"{sum(shard.rows for shard in shards):,} commits, {len(todo):,} of {len(shards):,} shards new"
 
-        self._stage("read", work)
+        self.stage("read", work)
         self.facts = facts
         return shards
 
@@ -169,7 +145,7 @@ class CommitPipeline:
             fresh = ", ".join(f"{name} {one.computed:,}" for name, one in found.items() if one.computed)
             return Data(names, found), f"computed: {fresh or 'nothing, all was there'}"
 
-        return self._stage("annotate", work)
+        return self.stage("annotate", work)
 
     def _repositories(self, shards: list[CommitShard]) -> Annotation:
         """What is known of every commit's repository now: histories grow, and tables of facts change."""
@@ -188,15 +164,15 @@ class CommitPipeline:
                     write(pa.table({"occurrence_id": ids, **columns}, schema=table.schema()))
         return Annotation(table, folder, [file])
 
-    def select(self, shards: list[CommitShard], data: Data) -> tuple[list[Selection], Data, dict[str, dict[str, int]]]:
+    def decide(self, shards: list[CommitShard], data: Data) -> tuple[Data, list[Selection], dict[str, dict[str, int]]]:
         """Decide for every corpus: by the recipe's rules, then by what became of the kept ones as samples."""
         selections: list[Selection] = []
         counts: dict[str, dict[str, int]] = {}
         tables: list[Annotation] = []
         for name in self.recipe.corpus:
-            first = self._stage(f"select {name}", partial(self._decide, data, name))
+            first = self.stage(f"select {name}", partial(self._by_rules, data, name))
             work = partial(make_samples, self.store, self.engine, self.recipe, shards, self.facts, (name, first))
-            made = self._stage(f"sample {name}", work)
+            made = self.stage(f"sample {name}", work)
             last = Data(data.shards, {**data.annotations, "sample": made.annotation})
             selection = select(self.store, self.engine, self.recipe.selection(*LAST_RULES, corpus=name), last)[0]
             counts[name] = check_written(self.store, self.recipe, name, selection, made)
@@ -209,53 +185,11 @@ class CommitPipeline:
         output.write_json("codemill.json", marker)
         # With several corpora a commit has several samples: then their values are with the corpora alone.
         known = {**data.annotations, "sample": tables[0]} if len(tables) == 1 else data.annotations
-        return selections, Data(data.shards, known), counts
+        return Data(data.shards, known), selections, counts
 
-    def _decide(self, data: Data, corpus: str) -> tuple[Selection, str]:
+    def _by_rules(self, data: Data, corpus: str) -> tuple[Selection, str]:
         selection = select(self.store, self.engine, self.recipe.selection(corpus=corpus), data)[0]
-        kept = pc.sum(pc.equal(selection.decisions["status"], "kept")).as_py() or 0
-        return selection, f"{kept:,} of {selection.decisions.num_rows:,} commits kept by the rules"
-
-    def summarise(
-        self, shards: list[CommitShard], data: Data, selections: list[Selection], counts: dict[str, dict[str, int]]
-    ) -> RunSummary:
-        aliases = {name for name, one in data.annotations.items() if one.annotator.name != name}
-        totals = [self.store.read_json(f"ingested/{shard.name}.json") for shard in shards]
-        return RunSummary(
-            recipe=self.recipe.model_dump(mode="json", by_alias=True),
-            decisions=self.decisions,
-            shards=list(data.shards),
-            annotations={
-                name: {
-                    "params": one.annotator.params.model_dump(mode="json"),
-                    "folder": one.folder,
-                    "files": one.files,
-                    "computed": one.computed,
-                    "seconds": round(one.seconds, 3),
-                }
-                for name, one in data.annotations.items()
-                if name not in aliases
-            },
-            seen=sum(total["occurrences"] for total in totals),
-            seen_bytes=sum(total["bytes"] for total in totals),
-            stages=self.stages,
-            corpora=counts,
-            alarms=[f"{selection.corpus}: {alarm}" for selection in selections for alarm in selection.alarms],
-        )
-
-    def report(self, summary: RunSummary) -> tuple[None, str]:
-        page = build_commit_report(self.store, summary)
-        Store(self.recipe.output).write_bytes("report.html", page.encode())
-        return None, "report.html"
-
-    def _stage(self, name: str, work: Callable[[], tuple[T, str]]) -> T:
-        self.begin(name)
-        start = time.perf_counter()
-        result, detail = work()
-        seconds = time.perf_counter() - start
-        self.stages.append(Stage(name, round(seconds, 3), detail))
-        self.say(name, detail, seconds)
-        return result
+        return selection, f"{kept_count(selection):,} of {selection.decisions.num_rows:,} commits kept by the rules"
 
 
 def _types(table: RepositoryTable) -> list[tuple[str, pa.DataType]]:
