@@ -4,11 +4,19 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-llama check format docs clean
+.PHONY: demo demo-web test test-llama check format docs clean
 
 demo: $(READY)
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest demo/packages --requirement recipes/demo-packages.txt
 	$(BIN)/codemill run recipes/code.toml
+
+# HTML of packages, packed as a crawler would have stored it. Where apt is, manuals without code are among them.
+demo-web: $(READY)
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --dest demo-web/packages --requirement recipes/demo-web-packages.txt
+	mkdir -p demo-web/manuals
+	if command -v apt-get && command -v dpkg; then cd demo-web/manuals && apt-get download -q debian-faq installation-guide-amd64 && for deb in *.deb; do dpkg -x "$$deb" .; done; fi
+	$(BIN)/python -m codemill.web.pack demo-web/pages.warc.gz demo-web/packages/* demo-web/manuals
+	$(BIN)/codemill run recipes/web.toml
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -31,7 +39,7 @@ docs: $(READY)
 	$(BIN)/python -m codemill.docs
 
 clean:
-	rm -rf demo build dist $(VENV)
+	rm -rf demo demo-web build dist $(VENV)
 
 # Debian and Ubuntu split ensurepip off into python3-venv: install it where we may, else say so.
 $(READY): pyproject.toml

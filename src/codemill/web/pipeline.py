@@ -4,31 +4,23 @@ Everything after reading is the pipeline of files: a page is an occurrence, its 
 for the repository, and what is known of it are columns beside.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import TypeVar
+from dataclasses import asdict, dataclass
 
-from codemill.annotate import build
 from codemill.annotate.run import Annotation, Data, run_annotators
-from codemill.corpus.assemble import assemble
 from codemill.engine import Engine
 from codemill.errors import RecipeError
-from codemill.report.summary import RunSummary, Stage
-from codemill.select import Selection, select
+from codemill.report.summary import RunSummary
 from codemill.select.decide import expand
-from codemill.select.result import write_selection
 from codemill.select.signals import LANGUAGE, TOKENS, check_columns, wanted_columns
 from codemill.sources.ingest import assign_owners, plan
-from codemill.store import Store, annotation_folder
+from codemill.stages import Say, Stages
+from codemill.store import annotation_folder
 from codemill.web.report import build_web_report
 from codemill.web.settings import WebRecipe
 from codemill.web.source import PageReader
 from codemill.web.table import PageTable
-
-T = TypeVar("T")
-Say = Callable[[str, str, float], None]
 
 
 def run_web(
@@ -52,23 +44,11 @@ def run_web(
 
 
 @dataclass
-class WebPipeline:
-    """A recipe on its way through the stages; attributes as those of `pipeline.Pipeline`."""
+class WebPipeline(Stages[WebRecipe]):
+    """A recipe over pages on its way through the stages."""
 
-    recipe: WebRecipe
-    engine: Engine
-    say: Say = lambda *_: None
-    begin: Callable[[str], None] = lambda _: None
-    stages: list[Stage] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.store = Store(self.recipe.store)
-        self.annotators = [build(name, params) for name, params in self.recipe.annotate.items()]
+    def check(self) -> None:
         self.table = PageTable(self.recipe.page)
-        self._check()
-
-    def _check(self) -> None:
-        """Everything that can be wrong with the recipe is found before any work begins."""
         for name in self.recipe.annotate:
             if name in ("page", "language", "rules"):
                 raise RecipeError(
@@ -78,21 +58,15 @@ class WebPipeline:
         schemas = {annotator.name: annotator.schema() for annotator in [self.table, *self.annotators]}
         check_columns(wanted_columns(rules, self.recipe.corpus.values()), schemas)
 
-    @property
-    def decisions(self) -> str:
-        return f"decisions/{self.recipe.fingerprint()}"
+    def page(self, summary: RunSummary) -> str:
+        return build_web_report(self.store, summary)
 
     def run(self) -> RunSummary:
         """All stages; the store is held for the whole run."""
         with self.store.lock():
-            shards = self.read()
-            data = self.annotate(shards)
+            data = self.annotate(self.read())
             selections = self.select(data)
-            counts = self.assemble(data, selections)
-            summary = self.summarise(data, selections, counts)
-            self._stage("report", lambda: self.report(summary))
-            summary.write(self.store)
-        return summary
+            return self.conclude(data, selections, self.assemble(data, selections))
 
     def read(self) -> tuple[str, ...]:
         """Archives read into shards; the names of those that hold the recipe's pages now."""
@@ -128,7 +102,7 @@ class WebPipeline:
             beside = "".join(f", {number:,} {kind}" for kind, number in sorted(others.items()))
             return names, f"{pages:,} pages{beside}; {len(tasks):,} of {len(names):,} shards new"
 
-        return self._stage("read", work)
+        return self.stage("read", work)
 
     def _file(self, shard: str) -> str:
         return f"{annotation_folder(self.table.name, self.table.fingerprint())}/{shard}.parquet"
@@ -145,63 +119,4 @@ class WebPipeline:
             fresh = ", ".join(f"{name} {one.computed:,}" for name, one in found.items() if one.computed)
             return Data(shards, found), f"computed: {fresh or 'nothing, all was there'}"
 
-        return self._stage("annotate", work)
-
-    def select(self, data: Data) -> list[Selection]:
-        def work() -> tuple[list[Selection], str]:
-            selections = select(self.store, self.engine, self.recipe, data)
-            for selection in selections:
-                write_selection(self.store, self.decisions, selection)
-            kept = [f"{one.corpus} kept {_kept(one):,} of {one.decisions.num_rows:,}" for one in selections]
-            return selections, ", ".join(kept)
-
-        return self._stage("select", work)
-
-    def assemble(self, data: Data, selections: list[Selection]) -> dict[str, dict[str, int]]:
-        def work() -> tuple[dict[str, dict[str, int]], str]:
-            counts = assemble(self.store, self.engine, self.recipe, data, selections)
-            return counts, ", ".join(f"{name} {count['parts']} parts" for name, count in counts.items())
-
-        return self._stage("assemble", work)
-
-    def summarise(self, data: Data, selections: list[Selection], counts: dict[str, dict[str, int]]) -> RunSummary:
-        totals = [self.store.read_json(f"ingested/{shard}.json") for shard in data.shards]
-        return RunSummary(
-            recipe=self.recipe.model_dump(mode="json", by_alias=True),
-            decisions=self.decisions,
-            shards=list(data.shards),
-            annotations={
-                name: {
-                    "params": one.annotator.params.model_dump(mode="json"),
-                    "folder": one.folder,
-                    "files": one.files,
-                    "computed": one.computed,
-                    "seconds": round(one.seconds, 3),
-                }
-                for name, one in data.annotations.items()
-                if one.annotator.name == name
-            },
-            seen=sum(total["occurrences"] for total in totals),
-            seen_bytes=sum(total["bytes"] for total in totals),
-            stages=self.stages,
-            corpora=counts,
-            alarms=[f"{selection.corpus}: {alarm}" for selection in selections for alarm in selection.alarms],
-        )
-
-    def report(self, summary: RunSummary) -> tuple[None, str]:
-        page = build_web_report(self.store, summary)
-        Store(self.recipe.output).write_bytes("report.html", page.encode())
-        return None, "report.html"
-
-    def _stage(self, name: str, work: Callable[[], tuple[T, str]]) -> T:
-        self.begin(name)
-        start = time.perf_counter()
-        result, detail = work()
-        seconds = time.perf_counter() - start
-        self.stages.append(Stage(name, round(seconds, 3), detail))
-        self.say(name, detail, seconds)
-        return result
-
-
-def _kept(selection: Selection) -> int:
-    return int(selection.decisions["status"].to_pylist().count("kept"))
+        return self.stage("annotate", work)
