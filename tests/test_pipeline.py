@@ -275,3 +275,31 @@ def test_the_summary_remembers_the_run(finished):
     assert read.load_recipe().fingerprint() == load_recipe(path).fingerprint()
     assert [stage.name for stage in read.stages] == ["ingest", "annotate", "select", "assemble", "report"]
     assert read.corpora == summary.corpora
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{}, {"large.txt": "a\n" * 600_000}, {"picture.png": b"\0" * 99}, {"notes.zzz": "zz qq\n"}],
+    ids=["none", "too large", "binary", "no language"],
+)
+def test_sources_with_nothing_to_learn_from_are_a_run_all_the_same(tmp_path, files):
+    (tmp_path / "repos/a").mkdir(parents=True)
+    for name, content in files.items():
+        write(tmp_path / "repos/a", name, content)
+    summary = run(make_recipe(tmp_path / "run", tmp_path / "repos"))
+    assert summary.seen == len(files)
+    assert sum(len(decisions(tmp_path / "run", summary, corpus)) for corpus in summary.corpora) == 2 * len(files)
+
+
+def test_a_source_that_has_become_empty_leaves_no_old_rows(tmp_path):
+    write(tmp_path / "repos/a", "one.py", python_module(1))
+    path = make_recipe(tmp_path / "run", tmp_path / "repos")
+    assert run(path).corpora["files"]["files"] == 1
+    (tmp_path / "repos/a/one.py").unlink()
+    assert run(path).corpora["files"]["files"] == 0
+    assert not list((tmp_path / "run/corpus").rglob("*.parquet"))
+
+
+def test_folders_may_have_the_names_of_patterns(tmp_path):
+    write(tmp_path / "repos/a", "one.py", python_module(1))
+    assert run(make_recipe(tmp_path / "run[1]{a,b} x*?", tmp_path / "repos")).corpora["files"]["files"] == 1

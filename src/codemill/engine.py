@@ -35,7 +35,7 @@ class Join:
     """A left join with the rows of Parquet files.
 
     Attributes:
-        urls: the files.
+        urls: the files, at least one.
         on: column of the left side -> column of the files, the keys.
         columns: column of the files -> name in the result.
     """
@@ -102,15 +102,15 @@ class Engine:
             EngineError: the plan failed.
         """
         daft = self._daft()
-        frame = _read_parquet(daft, urls).select(*columns)
-        for join in joins:
-            keys = {name: f"__key{index}" for index, name in enumerate(join.on)}
-            right = [daft.col(theirs).alias(keys[ours]) for ours, theirs in join.on.items()]
-            right += [daft.col(name).alias(alias) for name, alias in join.columns.items()]
-            table = _read_parquet(daft, join.urls).select(*right)
-            frame = frame.join(table, left_on=list(keys), right_on=list(keys.values()), how="left")
-            frame = frame.exclude(*[key for key in keys.values() if key in frame.column_names])
         try:
+            frame = _read_parquet(daft, urls).select(*columns)
+            for join in joins:
+                keys = {name: f"__key{index}" for index, name in enumerate(join.on)}
+                right = [daft.col(theirs).alias(keys[ours]) for ours, theirs in join.on.items()]
+                right += [daft.col(name).alias(alias) for name, alias in join.columns.items()]
+                table = _read_parquet(daft, join.urls).select(*right)
+                frame = frame.join(table, left_on=list(keys), right_on=list(keys.values()), how="left")
+                frame = frame.exclude(*[key for key in keys.values() if key in frame.column_names])
             table = frame.to_arrow()
         except Exception as error:  # Daft's own errors share no base class
             raise EngineError(f"join failed: {_first_line(error)}") from error
@@ -195,7 +195,8 @@ class _Worker:
 
 
 def _read_parquet(daft: Any, urls: Sequence[str]) -> Any:
-    plain = [plain_url(url) for url in urls]
+    # Daft takes every path for a pattern; a folder may be called `data[1]`.
+    plain = [plain_url(url) if "://" in url else (GLOB.sub(r"\\\g<0>", url), None) for url in urls]
     return daft.read_parquet([url for url, _ in plain], io_config=plain[0][1])
 
 
@@ -203,6 +204,7 @@ def _read_parquet(daft: Any, urls: Sequence[str]) -> Any:
 
 # Arrow's way of naming an S3 server in a URL; a lone `?` is a wildcard.
 QUERY = re.compile(r"\?(?=[a-z_]+=)")
+GLOB = re.compile(r"[][{}*?\\]")
 
 
 def plain_url(url: str) -> tuple[str, Any]:

@@ -109,3 +109,9 @@ def test_numbers_and_flags_become_json():
     values = json_text(pa.array([1.25, float("nan"), None])).to_pylist()
     assert [value and json.loads(value) for value in values] == [1.25, None, None]
     assert json_text(pa.array([True, False])).to_pylist() == ["true", "false"]
+
+
+def test_a_share_of_what_weighs_nothing_is_nothing():
+    rule = QuantileRule(name="q", column="a.b", drop_lowest=0.1)
+    values = np.array([3.0, 1.0, 2.0])
+    assert quantile_cuts(rule, values, np.zeros(3), ["all"] * 3) == {"all": 1.0}

@@ -8,6 +8,7 @@ complete.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,7 +17,7 @@ from codemill.corpus.card import dataset_card
 from codemill.engine import Engine, Task
 from codemill.errors import ConservationError, RecipeError
 from codemill.recipe import CorpusSettings, Recipe
-from codemill.schema import digest
+from codemill.schema import OCCURRENCE, digest
 from codemill.select import Selection
 from codemill.store import Store
 
@@ -64,11 +65,13 @@ def _shard_index(store: Store, shards: Sequence[str]) -> pa.Table:
     tables = []
     for number, shard in enumerate(shards):
         table = store.read(f"occurrences/{shard}.parquet", ["occurrence_id", *FACT_COLUMNS])
-        tables.append(table.append_column("shard", pa.array([number] * table.num_rows, pa.int32())))
-    table = pa.concat_tables(tables)
+        tables.append(table.append_column("shard", pa.array(np.full(table.num_rows, number, np.int32))))
+    wanted = [OCCURRENCE.field(name) for name in ("occurrence_id", *FACT_COLUMNS)]
+    none = pa.schema([*wanted, ("shard", pa.int32())]).empty_table()
+    table = pa.concat_tables(tables) if tables else none
     names = pa.DictionaryArray.from_arrays(table["shard"].combine_chunks(), pa.array(shards, pa.string()))
     table = table.set_column(table.schema.get_field_index("shard"), "shard", names.cast(pa.string()))
-    return table.append_column("place", pa.array(range(table.num_rows), pa.int64()))
+    return table.append_column("place", pa.array(np.arange(table.num_rows)))
 
 
 def _listing(

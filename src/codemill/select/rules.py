@@ -95,6 +95,8 @@ def _cut(rule: QuantileRule, values: npt.NDArray[np.float64], weights: npt.NDArr
     sign = 1.0 if rule.drop_lowest is not None else -1.0
     order = np.argsort(sign * values, kind="stable")
     ranked, cumulated = values[order], np.cumsum(weights[order])
+    if not cumulated[-1]:
+        return float(ranked[0])  # nothing weighs anything: no share of it can go
     # The first row whose weight no longer fits into the share is the first to stay.
     first = int(np.searchsorted(cumulated, share * cumulated[-1] * (1 + 1e-12), side="right"))
     return float(ranked[min(first, len(ranked) - 1)])

@@ -72,17 +72,13 @@ def gather(
         name, field = column.split(".", 1)
         if name != "occurrence":
             fields.setdefault(name, {})[field] = column
-    joins = []
-    for name, chosen in fields.items():  # the language comes first: others are joined by it
-        annotation = data.annotations[name]
-        on = {"occurrence_id": "occurrence_id"}
-        if annotation.annotator.key != "occurrence":
-            on = {"blob_id": "blob_id"}
-        if annotation.annotator.key == "blob_language":
-            on[_plain(LANGUAGE)] = "language"
-        picked = {field: _plain(column) for field, column in chosen.items()} | {"error": f"{name}__error"}
-        joins.append(Join([store.url(file) for file in annotation.files], on, picked))
-    table = engine.join([store.url(f"occurrences/{shard}.parquet") for shard in data.shards], base, joins)
+    joins, absent = _joins(store, data, fields)
+    if data.shards:
+        table = engine.join([store.url(f"occurrences/{shard}.parquet") for shard in data.shards], base, joins)
+    else:
+        table = pa.schema([OCCURRENCE.field(name) for name in base]).empty_table()
+    for alias, kind in absent.items():
+        table = table.append_column(alias, pa.nulls(table.num_rows, kind))
     expected = sum(store.read_json(f"ingested/{shard}.json")["occurrences"] for shard in data.shards)
     if table.num_rows != expected:
         raise ConservationError(f"signals: expected {expected} rows, one for every occurrence, got {table.num_rows}")
@@ -100,3 +96,25 @@ def gather(
 def _plain(column: str) -> str:
     """A column's name without the dot, which query engines take for access to a struct."""
     return column.replace(".", "__", 1)
+
+
+def _joins(
+    store: Store, data: Data, fields: Mapping[str, Mapping[str, str]]
+) -> tuple[list[Join], dict[str, pa.DataType]]:
+    """What to join for the wanted fields (annotator -> field -> column), and the columns of tables with no file."""
+    joins: list[Join] = []
+    absent: dict[str, pa.DataType] = {}
+    for name, chosen in fields.items():  # the language comes first: others are joined by it
+        annotation = data.annotations[name]
+        on = {"occurrence_id": "occurrence_id"}
+        if annotation.annotator.key != "occurrence":
+            on = {"blob_id": "blob_id"}
+        if annotation.annotator.key == "blob_language":
+            on[_plain(LANGUAGE)] = "language"
+        picked = {field: _plain(column) for field, column in chosen.items()} | {"error": f"{name}__error"}
+        if annotation.files and data.shards:
+            joins.append(Join([store.url(file) for file in annotation.files], on, picked))
+        else:  # nothing has content, so nothing has a value
+            schema = annotation.annotator.schema()
+            absent.update({alias: schema.field(field).type for field, alias in picked.items()})
+    return joins, absent

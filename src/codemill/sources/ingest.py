@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
@@ -216,19 +217,31 @@ def assign_owners(store: Store) -> None:
         return
     schema = pa.schema([("blob_id", pa.string())])
     taken = store.read_all([f"owners/{name}.parquet" for name in sorted(owned)], schema)["blob_id"].combine_chunks()
-    for name in waiting:
-        ids = store.read(f"blobs/{name}.parquet", ["blob_id"])["blob_id"].combine_chunks()
-        mine = ids.filter(pc.invert(pc.is_in(ids, value_set=taken)))
-        store.write(f"owners/{name}.parquet", pa.table({"blob_id": mine}))
-        taken = pa.concat_arrays([taken, mine])
+    held = [store.read(f"blobs/{name}.parquet", ["blob_id"])["blob_id"].combine_chunks() for name in waiting]
+    # All shards at once: Arrow builds a table of the whole set in every call, however few are asked for.
+    ids = pa.chunked_array(held, pa.string())
+    codes = pc.index_in(ids, value_set=pc.unique(ids)).to_numpy()
+    first = np.zeros(len(ids), dtype=np.bool_)
+    first[np.unique(codes, return_index=True)[1]] = True
+    mine = pc.and_(pa.array(first), pc.invert(pc.is_in(ids, value_set=taken)))
+    start = 0
+    for name, blobs in zip(waiting, held, strict=True):
+        owned_here = blobs.filter(mine.slice(start, len(blobs)).combine_chunks())
+        store.write(f"owners/{name}.parquet", pa.table({"blob_id": owned_here}))
+        start += len(blobs)
 
 
 def owners(store: Store, blobs: pa.Array) -> dict[str, pa.Array]:
     """Which shard owns which of these blobs: shard -> blob ids, in the order the shard holds them."""
+    paths = store.files("owners", ".parquet")
+    held = [store.read(path)["blob_id"].combine_chunks() for path in paths]
+    # One call for all, since each builds a hash table of `blobs`.
+    wanted = pc.is_in(pa.chunked_array(held, pa.string()), value_set=blobs)
     found: dict[str, pa.Array] = {}
-    for path in store.files("owners", ".parquet"):
-        ids = store.read(path)["blob_id"].combine_chunks()
-        mine = ids.filter(pc.is_in(ids, value_set=blobs))
+    start = 0
+    for path, ids in zip(paths, held, strict=True):
+        mine = ids.filter(wanted.slice(start, len(ids)).combine_chunks())
+        start += len(ids)
         if len(mine):
             found[path.removeprefix("owners/").removesuffix(".parquet")] = mine
     return found
