@@ -60,6 +60,11 @@ def test_rules_become_the_kind_their_fields_tell(tmp_path):
         ('name = "worst"', 'name = "size"', r"rule: expected different names, got 'size' twice"),
         ('column = "occurrence.bytes"', 'column = "bytes"', r"rule\[0\] \(size\): column: .*'bytes'"),
         ('name = "r"', "name = ", r"expected TOML, got"),
+        ('rules = ["size", "worst"]', 'rules = ["size", "size"]', r"corpus\.files\.rules: .*'size' twice"),
+        ("[corpus.files]", '[corpus."../files"]', r"corpus: expected a name of letters.*'\.\./files'"),
+        ("[corpus.files]", "[corpus.files]\nformats = []", r"corpus\.files\.formats: .*at least 1"),
+        ('output = "o"', 'output = "s/"', r"output: expected another folder than the store's, got 's/'"),
+        ("drop_lowest = 0.1", "dedup = 'near'\non = 'occurrence.path'", r"rule\[1\] \(worst\).*"),
     ],
 )
 def test_mistakes_are_one_line_with_field_and_value(tmp_path, old, new, message):
@@ -90,3 +95,8 @@ def test_shipped_recipes_pass_every_check_before_work(path):
     kind = KINDS[recipe_kind(path)]
     pipeline = kind.part("pipeline")(kind.part("load")(path), Engine())
     assert pipeline.recipe.corpus
+
+
+def test_the_kind_of_a_recipe_over_files_may_be_named(tmp_path):
+    plain = load(tmp_path, GOOD)
+    assert load(tmp_path, 'kind = "files"\n' + GOOD).fingerprint() == plain.fingerprint()

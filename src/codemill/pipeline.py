@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from codemill.annotate import build
 from codemill.annotate.base import BaseAnnotator, GlobalAnnotator
 from codemill.annotate.run import Data, run_annotators
+from codemill.corpus.assemble import check_output
 from codemill.recipe import Recipe
 from codemill.report.html import build_report
 from codemill.report.summary import RunSummary
+from codemill.select.check import check_helpers, check_rules
 from codemill.select.decide import expand
-from codemill.select.signals import check_columns, wanted_columns
 from codemill.sources.ingest import Ingested, ingest
 from codemill.stages import Stages
+from codemill.store import Store
 
 
 @dataclass
@@ -23,8 +25,10 @@ class Pipeline(Stages[Recipe]):
 
     def check(self) -> None:
         rules = [rule for corpus in self.recipe.corpus.values() for rule in expand(self.recipe, corpus.rules)]
-        columns = wanted_columns(rules, self.recipe.corpus.values())
-        check_columns(columns, {annotator.name: annotator.schema() for annotator in self.annotators})
+        schemas = {annotator.name: annotator.schema() for annotator in self.annotators}
+        check_rules(rules, self.recipe.corpus.values(), schemas)
+        check_helpers(rules, schemas)
+        check_output(Store(self.recipe.output))
 
     def page(self, summary: RunSummary) -> str:
         return build_report(self.store, summary)

@@ -6,6 +6,7 @@ come out. It holds every threshold; annotators hold none. Errors name the field,
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from codemill.errors import RecipeError
 
 Scalar = str | bool | int | float
 S = TypeVar("S", bound=BaseModel)
+# Names of corpora and rules become names of folders and files.
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
 
 class Strict(BaseModel):
@@ -178,6 +181,12 @@ class DedupRule(Strict):
                 raise ValueError(f"expected annotator.field or occurrence.field, got {column!r}")
         return value
 
+    @model_validator(mode="after")
+    def _on_exact(self) -> "DedupRule":
+        if self.on is not None and self.dedup != "exact":
+            raise ValueError(f'on: expected dedup = "exact" with it, got {self.dedup!r}')
+        return self
+
 
 class PresetRule(Strict):
     """A named set of value rules that ships with codemill."""
@@ -203,7 +212,7 @@ class CorpusSettings(Strict):
 
     level: Literal["file", "repository"] = "file"
     rules: tuple[str, ...]
-    formats: tuple[Literal["parquet", "jsonl.zst"], ...] = ("parquet",)
+    formats: tuple[Literal["parquet", "jsonl.zst"], ...] = Field(("parquet",), min_length=1)
     columns: tuple[str, ...] = Field((), description="annotation columns to write beside the standard ones")
     mask: tuple[Literal["keys", "emails", "ips"], ...] = Field((), description="spans to replace by a placeholder")
 
@@ -236,7 +245,17 @@ class Recipe(Strict):
         _unique("source", [source.name for source in self.source])
         _unique("rule", [rule.name for rule in self.rule])
         known = {rule.name for rule in self.rule}
+        for what, names in (("rule", known), ("corpus", set(self.corpus))):
+            for name in sorted(names):
+                if not FILE_NAME.match(name):
+                    raise ValueError(
+                        f"{what}: expected a name of letters, digits, _ and - (files bear it), got {name!r}"
+                    )
+        if self.store.rstrip("/") == self.output.rstrip("/"):
+            raise ValueError(f"output: expected another folder than the store's, got {self.output!r}")
         for name, corpus in self.corpus.items():
+            _unique(f"corpus.{name}.rules", list(corpus.rules))
+            _unique(f"corpus.{name}.columns", list(corpus.columns))
             for rule in corpus.rules:
                 if rule not in known:
                     raise ValueError(f"corpus.{name}.rules: expected names of rules ({', '.join(known)}), got {rule!r}")
@@ -318,6 +337,8 @@ def load_recipe(path: str | Path) -> Recipe:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {path}: expected TOML, got {error}") from error
+    if values.get("kind") == "files":  # the kind of recipes that name none
+        del values["kind"]
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

@@ -44,7 +44,10 @@ class Store:
     def __init__(self, root: str | Path) -> None:
         self.root = str(root)
         if "://" in self.root:
-            self.fs, self.base = pafs.FileSystem.from_uri(self.root)
+            try:
+                self.fs, self.base = pafs.FileSystem.from_uri(self.root)
+            except (OSError, pa.ArrowException) as error:
+                raise StoreError(f"store {self.root}: expected a path, s3:// or gs://, got {error}") from error
             self.local = isinstance(self.fs, pafs.LocalFileSystem)
         else:
             self.fs, self.base, self.local = pafs.LocalFileSystem(), str(Path(self.root).absolute()), True

@@ -28,9 +28,10 @@ from codemill.recipe import ValueRule
 from codemill.report.summary import RunSummary
 from codemill.schema import digest
 from codemill.select import Selection, select
+from codemill.select.check import check_rules
 from codemill.select.decide import expand
 from codemill.select.result import write_selection
-from codemill.select.signals import LANGUAGE, TOKENS, check_columns, wanted_columns
+from codemill.select.signals import LANGUAGE, TOKENS
 from codemill.sources.base import load_facts
 from codemill.sources.ingest import assign_owners
 from codemill.stages import Say, Stages, kept_count
@@ -74,7 +75,7 @@ class CommitPipeline(Stages[CommitRecipe]):
         rules = [rule for corpus in recipe.corpus.values() for rule in expand(recipe, corpus.rules)]
         schemas = {annotator.name: annotator.schema() for annotator in self.annotators}
         schemas |= {table.name: table.schema() for table in (CommitTable, RepositoryTable, SampleTable)}
-        check_columns(wanted_columns(rules, recipe.corpus.values()), schemas)
+        check_rules(rules, recipe.corpus.values(), schemas)
         self.recipe.history.salt()
         for corpus in self.recipe.corpus.values():
             load_template(corpus.template, corpus.tokens)

@@ -103,7 +103,7 @@ class CommitCorpusSettings(Strict):
     tokenizer: str = Field("lexical", description="`lexical`, or a tokenizer.json: what budgets are counted in")
     budget: BudgetSettings = BudgetSettings()
     context: ContextSettings = ContextSettings()
-    formats: tuple[Literal["parquet", "jsonl.zst"], ...] = ("parquet",)
+    formats: tuple[Literal["parquet", "jsonl.zst"], ...] = Field(("parquet",), min_length=1)
     columns: tuple[str, ...] = Field((), description="columns of `commit`, `repository` … to write beside the samples")
 
 

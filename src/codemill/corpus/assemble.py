@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from codemill.annotate.run import Annotation, Data
 from codemill.corpus.card import dataset_card
 from codemill.engine import Engine, Task
-from codemill.errors import ConservationError, RecipeError
+from codemill.errors import ConservationError, InputError, RecipeError
 from codemill.recipe import CorpusSettings, Recipe
 from codemill.schema import OCCURRENCE, digest
 from codemill.select import Selection
@@ -41,6 +41,7 @@ def assemble(
         RecipeError: masking is asked for without the annotator that finds the spans.
     """
     output = Store(recipe.output)
+    check_output(output)
     if output.exists("codemill.json"):
         output.delete("codemill.json")
     index = _shard_index(store, data.shards)
@@ -58,6 +59,19 @@ def assemble(
     output.write_bytes("README.md", dataset_card(recipe, selections, counts).encode())
     output.write_json("codemill.json", {"recipe": recipe.fingerprint(), "name": recipe.name, "corpora": counts})
     return counts
+
+
+def check_output(output: Store) -> None:
+    """Raise where an output would overwrite what is none: a store, or a folder with a README of its own.
+
+    Raises:
+        InputError: says what is there.
+    """
+    if output.exists("codemill.json"):
+        if "format" in output.read_json("codemill.json"):
+            raise InputError(f"output {output.root}: expected a folder for corpora, got a store")
+    elif output.exists("README.md") and b"Made by codemill" not in output.read_bytes("README.md"):
+        raise InputError(f"output {output.root}: expected a folder for corpora, got one with a README.md of its own")
 
 
 def _shard_index(store: Store, shards: Sequence[str]) -> pa.Table:

@@ -25,16 +25,16 @@ def fails(rule: ValueRule, values: pa.Array, languages: pa.Array) -> Mask:
     Raises:
         RecipeError: a bound can't be compared with the column's type.
     """
-    failed = _outside(rule.name, rule, values)
+    failed = outside(rule.name, rule, values)
     for language, bounds in rule.per_language.items():
         here = to_mask(pc.equal(languages, language))
         if here.any():
-            failed[here] = _outside(rule.name, bounds, values.filter(pa.array(here)))
+            failed[here] = outside(rule.name, bounds, values.filter(pa.array(here)))
     failed[to_mask(pc.is_null(values))] = rule.missing == "drop"
     return failed
 
 
-def _outside(name: str, bounds: Bounds, values: pa.Array) -> Mask:
+def outside(name: str, bounds: Bounds, values: pa.Array) -> Mask:
     """Rows with a value outside the bounds."""
     failed = np.zeros(len(values), dtype=np.bool_)
     for kind, bound in bounds.bounds().items():

@@ -40,7 +40,9 @@ def check_columns(columns: Iterable[str], annotators: Mapping[str, pa.Schema]) -
         RecipeError: names the column and what there is.
     """
     for column in columns:
-        name, field = column.split(".", 1)
+        name, dot, field = column.partition(".")
+        if not dot:
+            raise RecipeError(f"column {column}: expected annotator.field or occurrence.field, got no dot")
         schema = OCCURRENCE if name == "occurrence" else annotators.get(name)
         if schema is None:
             known = ", ".join(sorted(["occurrence", *annotators]))

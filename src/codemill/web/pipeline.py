@@ -12,8 +12,9 @@ from codemill.annotate.run import Annotation, Data, run_annotators
 from codemill.engine import Engine
 from codemill.errors import RecipeError
 from codemill.report.summary import RunSummary
+from codemill.select.check import check_rules
 from codemill.select.decide import expand
-from codemill.select.signals import LANGUAGE, TOKENS, check_columns, wanted_columns
+from codemill.select.signals import LANGUAGE, TOKENS
 from codemill.sources.ingest import assign_owners, plan
 from codemill.stages import Say, Stages
 from codemill.store import annotation_folder
@@ -56,7 +57,7 @@ class WebPipeline(Stages[WebRecipe]):
                 )
         rules = [rule for corpus in self.recipe.corpus.values() for rule in expand(self.recipe, corpus.rules)]
         schemas = {annotator.name: annotator.schema() for annotator in [self.table, *self.annotators]}
-        check_columns(wanted_columns(rules, self.recipe.corpus.values()), schemas)
+        check_rules(rules, self.recipe.corpus.values(), schemas)
 
     def page(self, summary: RunSummary) -> str:
         return build_web_report(self.store, summary)
