@@ -81,6 +81,11 @@ def test_links_that_are_sentences_stay():
     assert extract("<ul>" + f"<li><a href=x>{sentence}</a>" * 5 + "</ul>").text.count(sentence) == 5
 
 
+def test_a_note_set_as_a_table_is_text():
+    page = "<table><tr><td><img src=x><th>Important</th></tr><tr><td><td>Mind <code>a|b</code>.</tr></table>"
+    assert extract(page).text == "Important\n\nMind `a|b`."
+
+
 def test_fences_hold_fences():
     found = extract("<pre>```\ncode\n```</pre>")
     assert found.text == "````\n```\ncode\n```\n````"

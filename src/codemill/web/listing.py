@@ -55,6 +55,12 @@ def is_numbers(text: str) -> bool:
     return len(numbers) > 1 and all(later - one == 1 for one, later in pairwise(numbers))
 
 
+def is_paste(node: LexborNode) -> bool:
+    """Whether a text area holds a paste rather than a reader's answer."""
+    text = node.text_lexbor() or ""
+    return text.count("\n") > 1
+
+
 def hint(node: LexborNode) -> str | None:
     """The language that the listing, the elements around it or the code element in it name; None where none does."""
     inner = node.first_child

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborNode
 
-from codemill.web.listing import clean, hint, is_numbers, listing_text
+from codemill.web.listing import clean, hint, is_numbers, is_paste, listing_text
 from codemill.web.tags import TAGS, words
 
 TEXT = "-text"
@@ -324,7 +324,7 @@ class Walker:
         self.out.append((kind, text))
 
     def _listing(self, node: LexborNode, tag: str) -> None:
-        if tag == "textarea" and not _is_paste(node):
+        if tag == "textarea" and not is_paste(node):
             return
         text = listing_text(node)
         if not text or is_numbers(text):
@@ -370,6 +370,11 @@ class Walker:
         self.cells = None
         self.inline.clear()
         if not rows:
+            return
+        if all(sum(map(bool, row)) == 1 for row in rows):
+            # A picture beside its text, as old styles set notes.
+            for row in rows:
+                self._put("p", "".join(row).replace("\\|", "|"))
             return
         self.page.tables += 1
         lines = ["| " + " | ".join(row) + " |" for row in rows]
@@ -441,9 +446,3 @@ def _is_data(table: LexborNode) -> bool:
     if table.css_first(LAYOUT) is not None or table.css_first("tr > * + *") is None:
         return False
     return len(table.css("table")) == 1  # searches count the element itself
-
-
-def _is_paste(node: LexborNode) -> bool:
-    """Whether a text area holds a paste rather than a reader's answer."""
-    text = node.text_lexbor() or ""
-    return text.count("\n") > 1
