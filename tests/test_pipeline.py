@@ -303,3 +303,12 @@ def test_a_source_that_has_become_empty_leaves_no_old_rows(tmp_path):
 def test_folders_may_have_the_names_of_patterns(tmp_path):
     write(tmp_path / "repos/a", "one.py", python_module(1))
     assert run(make_recipe(tmp_path / "run[1]{a,b} x*?", tmp_path / "repos")).corpora["files"]["files"] == 1
+
+
+def test_a_corpus_that_the_recipe_no_longer_has_goes(tmp_path):
+    write(tmp_path / "repos/a", "one.py", python_module(1))
+    run(make_recipe(tmp_path / "run", tmp_path / "repos"))
+    path = make_recipe(tmp_path / "run", tmp_path / "repos", **{"[corpus.files]": "[corpus.renamed]"})
+    run(path)
+    parts = (tmp_path / "run/corpus").rglob("*.parquet")
+    assert {part.parts[-3] for part in parts} == {"renamed", "repositories"}

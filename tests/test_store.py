@@ -104,3 +104,27 @@ def test_two_processes_never_hold_the_same_store(store):
         other.kill()
     with store.lock():  # a killed holder does not keep it
         assert True
+
+
+def test_a_lock_clears_what_killed_writers_left_and_nothing_else(tmp_path):
+    store = Store(tmp_path)
+    store.create()
+    store.write_bytes("blobs/a.parquet", b"whole")
+    (tmp_path / "blobs/.b.parquet.99.part").write_bytes(b"half")
+    with store.lock():
+        assert sorted(path.name for path in (tmp_path / "blobs").iterdir()) == ["a.parquet"]
+
+
+def test_a_lock_on_a_folder_that_is_no_store_deletes_nothing(tmp_path):
+    (tmp_path / ".mine.1.part").write_bytes(b"mine")
+    with Store(tmp_path).lock():
+        assert (tmp_path / ".mine.1.part").exists()
+
+
+def test_a_file_in_the_place_of_a_store_and_broken_json_are_one_line(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="expected a folder, got File exists"), Store(tmp_path / "file").lock():
+        pass
+    (tmp_path / "codemill.json").write_text("{")
+    with pytest.raises(StoreError, match=r"expected JSON in codemill\.json"):
+        Store(tmp_path).create()

@@ -106,7 +106,10 @@ class Store:
     # -- whole files ---------------------------------------------------------------------------------------------
 
     def read_json(self, relative: str) -> dict[str, Any]:
-        return dict(json.loads(self.read_bytes(relative)))
+        try:
+            return dict(json.loads(self.read_bytes(relative)))
+        except ValueError as error:
+            raise StoreError(f"store {self.root}: expected JSON in {relative}, got {error}") from error
 
     def write_json(self, relative: str, value: dict[str, Any]) -> None:
         self.write_bytes(relative, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
@@ -199,7 +202,10 @@ class Store:
             with self._object_lock(holder):
                 yield
             return
-        Path(self.base).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(self.base).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"store {self.root}: expected a folder, got {error.strerror}") from error
         note = Path(self.base) / ".holder"
         lock = FileLock(f"{self.base}/.lock")
         try:
@@ -209,6 +215,9 @@ class Store:
             raise StoreError(f"store {self.root}: expected to be its only writer, got {who} writing to it") from error
         try:
             note.write_text(holder)
+            # What killed writers left; nobody else writes now.
+            for part in Path(self.base).rglob(".*.[0-9]*.part") if self.exists("codemill.json") else ():
+                part.unlink(missing_ok=True)
             yield
         finally:
             note.unlink(missing_ok=True)

@@ -218,4 +218,7 @@ def _remember(store: str, output: str) -> None:
 def _last(key: str) -> str:
     if not LAST_RUN.exists():
         raise InputError(f"--{key}: expected a store, got none and no run was made in this folder")
-    return str(json.loads(LAST_RUN.read_text(encoding="utf-8"))[key])
+    try:
+        return str(json.loads(LAST_RUN.read_text(encoding="utf-8"))[key])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{LAST_RUN}: expected the places of the last run, got no such JSON (name --{key})") from error

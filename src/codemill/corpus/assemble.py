@@ -43,6 +43,7 @@ def assemble(
     output = Store(recipe.output)
     check_output(output)
     if output.exists("codemill.json"):
+        _remove_corpora(output, recipe)
         output.delete("codemill.json")
     index = _shard_index(store, data.shards)
     counts: dict[str, dict[str, int]] = {}
@@ -178,6 +179,15 @@ def _remove_others(output: Store, corpus: str, plan: list[Task]) -> None:
         for file in output.files(folder):
             if file not in wanted:
                 output.delete(file)
+
+
+def _remove_corpora(output: Store, recipe: Recipe) -> None:
+    """Delete the parts of corpora that this recipe has made and no longer has; the card says nothing of them."""
+    made = output.read_json("codemill.json")
+    if made.get("name") == recipe.name:
+        for corpus in sorted(set(made.get("corpora", ())) - set(recipe.corpus)):
+            for kind in ("parquet", "jsonl"):
+                output.delete_folder(f"{corpus}/{kind}")
 
 
 def _count(selection: Selection, listing: pa.Table, plan: list[Task]) -> dict[str, int]:
