@@ -14,7 +14,9 @@ demo: $(READY)
 demo-web: $(READY)
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --dest demo-web/packages --requirement recipes/demo-web-packages.txt
 	mkdir -p demo-web/manuals
-	if command -v apt-get && command -v dpkg; then cd demo-web/manuals && apt-get download -q debian-faq installation-guide-amd64 && for deb in *.deb; do dpkg -x "$$deb" .; done; fi
+	@if command -v apt-get dpkg >/dev/null; then \
+	  (cd demo-web/manuals && apt-get download -q debian-faq installation-guide-amd64 && for deb in *.deb; do dpkg -x "$$deb" .; done) \
+	  || echo "demo-web: no manuals: apt-get could not download them (apt-get update may help)"; fi
 	$(BIN)/python -m codemill.web.pack demo-web/pages.warc.gz demo-web/packages/* demo-web/manuals
 	$(BIN)/codemill run recipes/web.toml
 
