@@ -1,6 +1,6 @@
 """Times the whole code pipeline on a corpus: from nothing, again with nothing new, and with one percent of new files.
 
-    python benchmarks/pipeline.py FILES.parquet [--workers N] [--keep FOLDER]
+    python benchmarks/pipeline.py FILES.parquet [--workers N] [--keep FOLDER] [--without-quality]
 
 FILES.parquet has columns repo, path and content, one file a row. The recipe is recipes/code.toml with this source.
 """
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).parent.parent
 
 
-def recipe(folder: Path, tables: list[Path]) -> Path:
+def recipe(folder: Path, tables: list[Path], quality: bool = True) -> Path:
     """recipes/code.toml with other sources, and store and output below `folder`."""
     text = (ROOT / "recipes" / "code.toml").read_text()
     text = re.sub(r"(?m)^store = .*$", f'store = "{folder / "store"}"', text)
@@ -32,6 +32,10 @@ def recipe(folder: Path, tables: list[Path]) -> Path:
     text = re.sub(r"(?ms)^\[\[source\]\].*?(?=^\[)", "", text)
     for number, table in enumerate(tables):
         text += f'\n[[source]]\nkind = "table"\nname = "files{number}"\npath = "{table}"\n'
+    if not quality:
+        text = re.sub(r"(?m)^\[annotate.quality\].*$", "", text)
+        text = re.sub(r'(?ms)^\[\[rule\]\][^\n]*\nname = "quality".*?(?=^\[)', "", text)
+        text = text.replace(', "quality"', "").replace(', "quality.overall"', "")
     path = folder / "recipe.toml"
     path.write_text(text)
     return path
@@ -62,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path)
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--without-quality", action="store_true", help="leave the scorer out")
     parser.add_argument("--keep", type=Path, help="work here and leave everything")
     args = parser.parse_args()
     folder = (args.keep or Path(tempfile.mkdtemp(prefix="codemill-bench-"))).resolve()
@@ -70,11 +75,11 @@ def main() -> None:
     size = pc.sum(pc.binary_length(table["content"])).as_py() / 1e6
     print(f"{table.num_rows:,} files, {size:,.1f} MB")
     pq.write_table(new_files(table, 0.01), folder / "new.parquet")
-    files = args.files.resolve()
+    files, quality = args.files.resolve(), not args.without_quality
     results = {
-        "from nothing": run(recipe(folder, [files]), args.workers),
-        "nothing new": run(recipe(folder, [files]), args.workers),
-        "1% new files": run(recipe(folder, [files, folder / "new.parquet"]), args.workers),
+        "from nothing": run(recipe(folder, [files], quality), args.workers),
+        "nothing new": run(recipe(folder, [files], quality), args.workers),
+        "1% new files": run(recipe(folder, [files, folder / "new.parquet"], quality), args.workers),
     }
     full = results["from nothing"]["seconds"]
     print(f"{'':<14}{'seconds':>9}{'share':>8}  stages")
