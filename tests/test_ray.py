@@ -1,4 +1,4 @@
-"""The same recipe on a Ray cluster that the test starts: the same decisions, evidence and corpora as on this machine."""
+"""The same recipe on a Ray cluster that the test starts gives the same decisions, evidence and corpora as here."""
 
 import os
 import subprocess
