@@ -48,5 +48,5 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "codemill: Python: expected 3.11 or newer, got $$($(PYTHON) --version)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy python3-venv; } || { echo "codemill: expected Python's venv module, got none: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,ray,train,fasttext]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,ray,train,fasttext,tokenizers]'
 	@touch $@
