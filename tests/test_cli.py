@@ -95,6 +95,8 @@ def test_the_users_mistakes_are_one_line(tmp_path, folder, repositories):
     assert_one_line(codemill("run", "recipe.toml", cwd=tmp_path), "licence.permisive", "expected one of")
     make_recipe(tmp_path, repositories, **{"timeout_seconds = 5": "timeout_seconds = 'long'"})
     assert_one_line(codemill("run", "recipe.toml", cwd=tmp_path), "annotate.syntax.timeout_seconds", "long")
+    make_recipe(tmp_path, repositories, **{"[annotate.language]": "#", "[annotate.minhash]": "[annotate.minhash]"})
+    assert_one_line(codemill("run", "recipe.toml", cwd=tmp_path), "annotate", "language")
     assert not (tmp_path / "store" / "ingested").exists()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from codemill.annotate import build
 from codemill.annotate.base import BaseAnnotator, GlobalAnnotator
-from codemill.annotate.run import Data, run_annotators
+from codemill.annotate.run import Data, check_needs, run_annotators
 from codemill.corpus.assemble import check_output
 from codemill.recipe import Recipe
 from codemill.report.html import build_report
@@ -24,6 +24,7 @@ class Pipeline(Stages[Recipe]):
     """A recipe over files on its way through the stages."""
 
     def check(self) -> None:
+        check_needs(self.annotators)
         rules = [rule for corpus in self.recipe.corpus.values() for rule in expand(self.recipe, corpus.rules)]
         schemas = {annotator.name: annotator.schema() for annotator in self.annotators}
         check_rules(rules, self.recipe.corpus.values(), schemas)

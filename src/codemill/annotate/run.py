@@ -47,13 +47,11 @@ class Data:
     annotations: dict[str, Annotation]
 
 
-def run_annotators(
-    store: Store, engine: Engine, shards: Sequence[str], annotators: Sequence[BaseAnnotator]
-) -> dict[str, Annotation]:
-    """Bring the tables of these annotators up to date for these shards.
+def check_needs(annotators: Sequence[BaseAnnotator]) -> None:
+    """Raise unless every annotator that one of these needs is among them.
 
     Raises:
-        RecipeError: an annotator needs another that is not among them.
+        RecipeError: names the one that is missing.
     """
     names = {annotator.name for annotator in annotators}
     for annotator in annotators:
@@ -64,6 +62,17 @@ def run_annotators(
         for needed in needs:
             if needed not in names:
                 raise RecipeError(f"annotate.{annotator.name}: expected annotate.{needed} in the recipe too, got none")
+
+
+def run_annotators(
+    store: Store, engine: Engine, shards: Sequence[str], annotators: Sequence[BaseAnnotator]
+) -> dict[str, Annotation]:
+    """Bring the tables of these annotators up to date for these shards.
+
+    Raises:
+        RecipeError: an annotator needs another that is not among them.
+    """
+    check_needs(annotators)
     done: dict[str, Annotation] = {}
     local = [annotator for annotator in annotators if isinstance(annotator, Annotator)]
     by_shard = [annotator for annotator in local if annotator.key != "blob_language"]

@@ -1,5 +1,6 @@
 """Commands of the pipeline: a recipe as a whole, its stages one by one, and questions about what came out."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -207,12 +208,14 @@ def _pipeline(
 
 
 def _remember(store: str, output: str) -> None:
-    LAST_RUN.parent.mkdir(exist_ok=True)
     places = {
         key: value if "://" in value else str(Path(value).absolute())
         for key, value in (("store", store), ("output", output))
     }
-    LAST_RUN.write_text(json.dumps(places), encoding="utf-8")
+    # A folder that can't be written to costs the convenience, not the run.
+    with contextlib.suppress(OSError):
+        LAST_RUN.parent.mkdir(exist_ok=True)
+        LAST_RUN.write_text(json.dumps(places), encoding="utf-8")
 
 
 def _last(key: str) -> str:

@@ -53,6 +53,9 @@ class Selection:
 
 def write_selection(store: Store, folder: str, selection: Selection) -> None:
     """Store the decisions and what explains them under `folder`; the summary, written last, marks them complete."""
+    marker = f"{folder}/{selection.corpus}.json"
+    if store.exists(marker):
+        store.delete(marker)  # a kill between the files must not leave an old summary beside new decisions
     store.write(f"{folder}/{selection.corpus}.parquet", selection.decisions)
     store.write(f"{folder}/{selection.corpus}.signals.parquet", selection.signals)
     for rule, table in selection.evidence.items():
@@ -66,7 +69,7 @@ def write_selection(store: Store, folder: str, selection: Selection) -> None:
     ]
     summary = {"corpus": selection.corpus, "steps": steps, "alarms": selection.alarms}
     summary["evidence"] = sorted(selection.evidence)
-    store.write_json(f"{folder}/{selection.corpus}.json", summary)
+    store.write_json(marker, summary)
 
 
 def read_selection(store: Store, folder: str, corpus: str) -> Selection:
