@@ -324,11 +324,16 @@ def recipe_kind(path: str | Path) -> str:
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """Read and check a recipe. Relative paths in it are relative to the working directory.
+    """Read and check a recipe over files. Relative paths in it are relative to the working directory.
 
     Raises:
         RecipeError: the file is missing, no TOML, or says something that can't be.
     """
+    return load_recipe_as(Recipe, path)
+
+
+def load_recipe_as(model: type[S], path: str | Path) -> S:
+    """Read and check a recipe of the kind that `model` describes; errors are as those of `load_recipe`."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -340,7 +345,7 @@ def load_recipe(path: str | Path) -> Recipe:
     if values.get("kind") == "files":  # the kind of recipes that name none
         del values["kind"]
     try:
-        return Recipe.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         raise RecipeError(f"recipe {path}: {_first(error)}") from error
     except RecipeError as error:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +18,8 @@ from codemill.recipe import (
     Recipe,
     Rule,
     Strict,
+    load_recipe_as,
     parse_rule,
-    parse_settings,
 )
 
 Format = Literal["diff", "blocks", "files"]
@@ -170,11 +169,4 @@ def load_commit_recipe(path: str | Path) -> CommitRecipe:
     Raises:
         RecipeError: the file is missing, no TOML, or says something that can't be.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"recipe {path}: expected a readable TOML file, got {error}") from error
-    try:
-        return parse_settings(CommitRecipe, values, f"recipe {path}")
-    except RecipeError as error:
-        raise RecipeError(str(error).replace(f"recipe {path}.", f"recipe {path}: ", 1)) from error
+    return load_recipe_as(CommitRecipe, path)

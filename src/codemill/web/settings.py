@@ -1,13 +1,11 @@
 """Recipes of kind `web`: which archives of pages, how they are read, which rules decide, which corpora come out."""
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from codemill.errors import RecipeError
-from codemill.recipe import IngestSettings, Recipe, SourceSettings, Strict, parse_settings
+from codemill.recipe import IngestSettings, Recipe, SourceSettings, Strict, load_recipe_as
 
 
 class WarcSource(SourceSettings):
@@ -61,11 +59,4 @@ def load_web_recipe(path: str | Path) -> WebRecipe:
     Raises:
         RecipeError: the file is missing, no TOML, or says something that can't be.
     """
-    try:
-        values: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"recipe {path}: expected a readable TOML file, got {error}") from error
-    try:
-        return parse_settings(WebRecipe, values, f"recipe {path}")
-    except RecipeError as error:
-        raise RecipeError(str(error).replace(f"recipe {path}.", f"recipe {path}: ", 1)) from error
+    return load_recipe_as(WebRecipe, path)
