@@ -4,12 +4,8 @@ from typing import cast
 
 from codemill.commits.settings import CommitRecipe
 from codemill.recipe import Recipe, parse_settings
-from codemill.report.contents import read_heads
-from codemill.report.frame import Frame
-from codemill.report.html import render
-from codemill.report.sections import corpus_view, samples_each
+from codemill.report.html import build_page
 from codemill.report.summary import RunSummary
-from codemill.select.result import read_selection
 from codemill.store import Store
 
 
@@ -20,11 +16,5 @@ def build_commit_report(store: Store, summary: RunSummary) -> str:
         StoreError: decisions or contents can't be read.
     """
     recipe = parse_settings(CommitRecipe, summary.recipe, "recipe")
-    frames = [Frame(read_selection(store, summary.decisions, corpus)) for corpus in summary.corpora]
-    samples = samples_each(frames)
-    views = [corpus_view(frame, "commit", samples) for frame in frames]
-    heads = read_heads(store, summary.shards, set().union(*(view.blobs() for view in views)))
-    for view in views:
-        view.show(heads)
     # The page asks a recipe for its name, its fingerprint and its text, which both kinds have.
-    return render(cast(Recipe, recipe), summary, views)
+    return build_page(store, summary, cast(Recipe, recipe), dict.fromkeys(summary.corpora, "commit"))

@@ -35,9 +35,18 @@ def build_report(store: Store, summary: RunSummary) -> str:
         StoreError: decisions or contents can't be read.
     """
     recipe = summary.load_recipe()
+    return build_page(store, summary, recipe, {name: corpus.level for name, corpus in recipe.corpus.items()})
+
+
+def build_page(store: Store, summary: RunSummary, recipe: Recipe, levels: dict[str, str]) -> str:
+    """The report of a run of any kind; `levels` says what a row of each corpus is.
+
+    Raises:
+        StoreError: decisions or contents can't be read.
+    """
     frames = [Frame(read_selection(store, summary.decisions, corpus)) for corpus in summary.corpora]
     samples = samples_each(frames)
-    views = [corpus_view(frame, recipe.corpus[frame.corpus].level, samples) for frame in frames]
+    views = [corpus_view(frame, levels[frame.corpus], samples) for frame in frames]
     heads = read_heads(store, summary.shards, set().union(*(view.blobs() for view in views)))
     for view in views:
         view.show(heads)
