@@ -4,20 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from codemill import __version__
 from codemill.commits.settings import CommitRecipe
+from codemill.corpus.card import card_head, rules_table
 from codemill.select import Selection
 
 
 def dataset_card(recipe: CommitRecipe, selections: Sequence[Selection], counts: Mapping[str, Mapping[str, int]]) -> str:
     """README.md of an output: YAML head with one configuration for each corpus, then tables in Markdown."""
-    # `datasets` reads all configurations of a folder with one builder: Parquet where there is any.
-    formats = {kind for corpus in recipe.corpus.values() for kind in corpus.formats}
-    main = "parquet" if "parquet" in formats else "jsonl.zst"
-    lines = ["---", "configs:"]
-    for name, corpus in recipe.corpus.items():
-        if main in corpus.formats:
-            lines += [f"- config_name: {name}", f'  data_files: "{name}/{main.split(".", maxsplit=1)[0]}/*.{main}"']
-    lines += ["tags:", "- code", "- codemill", "---", "", f"# {recipe.name}", "", recipe.description, ""]
-    lines += [
+    lines = [
+        *card_head(recipe),
         f"Made by codemill {__version__} from the recipe `{recipe.name}`, fingerprint `{recipe.fingerprint()}`. "
         "Each row is one commit: given its message and what its repository held before, predict which paths change "
         "and how.",
@@ -34,11 +28,8 @@ def dataset_card(recipe: CommitRecipe, selections: Sequence[Selection], counts: 
             "",
             f'`datasets.load_dataset(PATH, "{selection.corpus}")`',
             "",
-            "| rule | seen | dropped | errored |",
-            "|---|---:|---:|---:|",
+            *rules_table(selection, count["files"]),
         ]
-        lines += [f"| {step.rule} | {step.seen:,} | {step.dropped:,} | {step.errored:,} |" for step in selection.steps]
-        lines += [f"| kept | {count['files']:,} | | |", ""]
     lines += [
         "`text` is context and target; `spans` says which characters of it are which part, and with `target` which of "
         "them the loss is for; `target_start` is where the target begins. `recall` is the share of the changed files "
