@@ -108,6 +108,17 @@ DECISION = pa.schema(
     ]
 )
 
+# What training reads as one piece: a file, a page, a sample, the files of a repository one after the other.
+DOCUMENT = pa.schema(
+    [
+        ("document_id", pa.string()),  # unique and stable: seeds all that is drawn at random for the document
+        ("language", pa.string()),
+        ("text", pa.large_string()),
+        # spans in characters that bear the loss; null: all of it
+        ("targets", pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))),
+    ]
+)
+
 # Evidence of near-duplicates: a dropped blob and the kept blob it truly resembles.
 EVIDENCE = pa.schema([("dropped", pa.string()), ("kept", pa.string()), ("similarity", pa.float64())])
 
