@@ -1,0 +1,53 @@
+"""Settings of everything between documents and packed sequences; recipes of kind `pretrain` hold them."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from codemill.recipe import Strict
+
+
+class FimSettings(Strict):
+    """Fill in the middle: which share of the documents is split in three and put in another order."""
+
+    rate: float = Field(0.5, ge=0, le=1, description="share of the documents without targets that are split")
+    spm_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of these put as suffix, prefix, middle; the others as prefix, suffix, middle",
+    )
+    level: Literal["document", "context"] = Field(
+        "document",
+        description="split whole documents; or, where documents are longer than a sequence, "
+        "the piece of it that each sequence holds (packing `best_fit` only)",
+    )
+    suffix: str = Field("<[fim-suffix]>", min_length=1, description="special token before the suffix")
+    prefix: str = Field("<[fim-prefix]>", min_length=1, description="special token before the prefix")
+    middle: str = Field("<[fim-middle]>", min_length=1, description="special token before the middle")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "FimSettings":
+        if len({self.suffix, self.prefix, self.middle}) < 3:
+            raise ValueError("suffix, prefix, middle: expected three different special tokens, got equal ones")
+        return self
+
+
+class TokenSettings(Strict):
+    """Which tokenizer, and which of its special tokens end documents and fill sequences."""
+
+    tokenizer: str = Field(min_length=1, description="a tokenizer.json, a folder that holds one, or an id on the hub")
+    end: str = Field("<|endoftext|>", min_length=1, description="special token after every document")
+    pad: str = Field("", description="special token that fills sequences up; empty: the same as `end`")
+
+
+class PackSettings(Strict):
+    """How documents are put into sequences of one length."""
+
+    length: int = Field(8192, gt=1, description="tokens of a sequence")
+    method: Literal["best_fit", "concatenate"] = Field(
+        "best_fit",
+        description="`best_fit` cuts only documents that are longer than a sequence and pads the rest; "
+        "`concatenate` cuts wherever a sequence is full",
+    )
+    position_ids: bool = Field(False, description="also write positions, which start anew with every document")
