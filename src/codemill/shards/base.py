@@ -65,7 +65,7 @@ class Writer(abc.ABC):
         self._roll()
         return self.written
 
-    @classmethod
+    @classmethod  # noqa: B027 - formats without an index have nothing to do
     def finish(cls, folder: Path, parts: list[Written]) -> None:
         """Write what names all files of a dataset."""
 

@@ -191,7 +191,7 @@ def _best_fit(lengths: Ints, size: int) -> Ints:
 
 
 def materialize(
-    packing: Packing, encoded: Encoded, pad: int, first: int = 0, last: int | None = None, position_ids: bool = False
+    packing: Packing, encoded: Encoded, pad: int, first: int = 0, last: int | None = None, *, position_ids: bool = False
 ) -> pa.RecordBatch:
     """The sequences first:last as rows of SEQUENCE.
 
@@ -212,8 +212,7 @@ def materialize(
         encoded.offsets[packing.documents[lo:hi]] + begins,
         ends - begins,
         packing.offsets[first : last + 1] - lo,
-        packing.size,
-        pad,
+        (packing.size, pad),
     )
     columns = [
         _lists(pa.array(ids.ravel()), packing.size, last - first),
@@ -233,8 +232,9 @@ def _lists(values: pa.Array, size: int, count: int) -> pa.ListArray:
 
 
 @numba.njit(cache=True)
-def _fill(tokens, sources, lengths, offsets, size, pad):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _fill(tokens, sources, lengths, offsets, shape):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     ids, loss = tokens
+    size, pad = shape
     count = len(offsets) - 1
     out = np.full((count, size), pad, np.int32)
     bears = np.zeros((count, size), np.uint8)
