@@ -47,7 +47,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one file: `status` is parsed, timeout, crashed or failed; `message` says why it failed.
+    """What became of one file: `status` is parsed, timeout, crashed or failed; `message` says why it failed, or what a
+    grammar with "find" found, as JSON.
 
     `values` are the first seven of the worker's `ANSWER`; empty unless parsed.
     """
@@ -62,7 +63,8 @@ class ParserProcess:
 
     Args:
         grammars: grammar -> {"query": of comments and literals, or empty; "captures": the names it captures; "second":
-            the grammar to try where this one finds errors, or empty}.
+            the grammar to try where this one finds errors, or empty}; or name -> {"grammar": its name, "find": a query
+            whose matches are wanted as text}.
         limits: what one file may take.
 
     Raises:
@@ -225,7 +227,8 @@ def _take(received: bytes, answers: list[Answer]) -> bytes:
         if len(received) < end:
             break
         message = received[at + ANSWER.size : end].decode("utf-8", "replace")
-        answers.append(Answer("failed", message=message) if message else Answer("parsed", tuple(values)))
+        status = "failed" if message and not any(values) else "parsed"  # a tree has a node at least
+        answers.append(Answer(status, tuple(values) if status == "parsed" else (), message))
         at = end
     return received[at:]
 

@@ -5,7 +5,8 @@ It is run by its path, imports nothing of codemill, and talks frames over its st
     in   settings   4 bytes length, JSON: limits, and what is to be known of every grammar
          files      header `FILE` (length of the grammar's name, length of the content), name, content
     out  ready      4 bytes length, JSON: {} or {"error": why it can't start}
-         answers    header `ANSWER` for every file in order, then an error message of the length it names
+         answers    header `ANSWER` for every file in order, then a text of the length it names: why the file failed,
+                    or, behind values that aren't all zero, what a grammar with "find" found in it, as JSON
 
 The end of its input ends it, so it outlives its parent by one file at most; the limit of CPU seconds bounds that file.
 """
@@ -26,6 +27,8 @@ FILE = struct.Struct("<BQ")
 ANSWER = struct.Struct("<8q")
 LENGTH = struct.Struct("<I")
 UNKNOWN = -1
+
+TEXT_BYTES = 4096
 
 ERRORS = "(ERROR) @error (MISSING) @missing"
 
@@ -66,6 +69,34 @@ class Grammar:
         return root.descendant_count, errors, missing, wrong, first, comment, literal
 
 
+class Finder:
+    """A parser with a query whose matches are wanted as text."""
+
+    def __init__(self, name: str, query: str) -> None:
+        import tree_sitter
+        import tree_sitter_language_pack
+
+        load: Any = tree_sitter_language_pack.get_language  # typed for literal names alone
+        language = load(name)
+        self.parser = tree_sitter.Parser(language)
+        self.query = tree_sitter.Query(language, query)
+        self.cursor = tree_sitter.QueryCursor
+
+    def find(self, content: bytes) -> tuple[int, bytes]:
+        """Nodes of the tree, and every match as {capture: text of its first node}: a JSON list, each once, sorted."""
+        root = self.parser.parse(content).root_node
+        found = {
+            json.dumps({name: text_of(nodes[0], content) for name, nodes in captures.items()}, sort_keys=True)
+            for _, captures in self.cursor(self.query).matches(root)
+        }
+        return root.descendant_count, f"[{','.join(sorted(found))}]".encode()
+
+
+def text_of(node: Any, content: bytes) -> str:
+    """The source of a node, as much of it as a name or an import can need."""
+    return content[node.start_byte : min(node.end_byte, node.start_byte + TEXT_BYTES)].decode("utf-8", "replace")
+
+
 def missing_at_start(root: Any) -> int:
     """Missing tokens before the first byte: queries pass them over, since what ends at 0 lies before their range."""
     count, open_nodes = 0, [root]
@@ -99,6 +130,21 @@ class Grammars:
     def __init__(self, known: dict[str, dict[str, Any]]) -> None:
         self.known = known
         self.loaded: dict[str, Grammar] = {}
+        self.finders: dict[str, Finder] = {}
+
+    def load(self, name: str) -> None:
+        """Load what a file of this grammar needs."""
+        if "find" not in self.known[name]:
+            self.get(name)
+        elif name not in self.finders:
+            self.finders[name] = Finder(self.known[name]["grammar"], self.known[name]["find"])
+
+    def answer(self, name: str, content: bytes) -> tuple[tuple[int, ...], bytes]:
+        """The first seven values of `ANSWER`, and what was found in the file."""
+        if name in self.finders:
+            nodes, found = self.finders[name].find(content)
+            return (nodes, *(0,) * 6), found
+        return self.measure(name, content), b""
 
     def get(self, name: str) -> Grammar:
         if name not in self.loaded:
@@ -145,10 +191,10 @@ def serve(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> Non
         message = b""
         values: tuple[int, ...] = (0,) * 7
         try:
-            grammars.get(name.decode())  # loading counts for no file
+            grammars.load(name.decode())  # loading counts for no file
             # CPU time, not wall time: a loaded machine must not change what is found. The signal ends this process.
             signal.setitimer(signal.ITIMER_PROF, seconds)
-            values = grammars.measure(name.decode(), content)
+            values, message = grammars.answer(name.decode(), content)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"[:300].encode()
         finally:
