@@ -181,7 +181,7 @@ def test_lines_that_are_no_rows_are_rows_with_a_problem(tmp_path):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=40), st.integers(1, 400))
 def test_ranges_of_bytes_give_every_line_once(tmp_path_factory, texts, part):
-    from codemill.sources.tables import _lines
+    from codemill.sources.lines import lines
 
     folder = tmp_path_factory.mktemp("lines")
     write(folder / "t.jsonl", [{"content": text} for text in texts])
@@ -189,7 +189,7 @@ def test_ranges_of_bytes_give_every_line_once(tmp_path_factory, texts, part):
     found = []
     for start in range(0, len(data), part):
         with (folder / "t.jsonl").open("rb") as stream:
-            found += list(_lines(stream, start, min(start + part, len(data))))
+            found += list(lines(stream, start, min(start + part, len(data))))
     assert [json.loads(line)["content"] for _, line in found] == texts
     assert [data[place : place + len(line)] for place, line in found] == [line for _, line in found]
 

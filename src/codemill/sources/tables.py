@@ -5,34 +5,32 @@ is missing or can't be meant is the user's mistake and ends the run before it be
 """
 
 import functools
-import gzip
 import io
 import json
 import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import zstandard
 
-from codemill.engine import list_urls, open_url, plain_url
+from codemill.engine import list_urls, plain_url
 from codemill.recipe import IngestSettings, TableSource
 from codemill.schema import blob_id, digest
 from codemill.sources.base import RowBuffer, Unit, clean_text, find_places, load_facts, split_ranges
 from codemill.sources.columns import Mapping, Place, finish, json_columns, json_rows, load_layouts, map_schema, unfold
 from codemill.sources.directories import list_entries
+from codemill.sources.lines import BROKEN, LINE_LIMIT, lines, open_location, unpacked
 
 JSON_LINES = re.compile(r"\.(jsonl|ndjson|json)(\.(zst|gz))?$", re.IGNORECASE)
 PARQUET = re.compile(r"\.(parquet|parq)$", re.IGNORECASE)
 SUFFIX = re.compile(rf"({JSON_LINES.pattern})|({PARQUET.pattern})", re.IGNORECASE)
 
 BATCH_BYTES = 16_000_000
-LINE_LIMIT = 1 << 28  # a longer line is no row of code
 EXPANSION = 5  # how much compressed JSON grows, about
 WHOLE = (0, 1)  # the range of a unit that is a whole file of JSON lines
 
@@ -107,7 +105,7 @@ class TableReader:
 
     def _parquet_units(self, location: str, repo: str, state: str, settings: IngestSettings) -> Iterator[Unit]:
         try:
-            with _open(location) as stream:
+            with open_location(location) as stream:
                 table = pq.ParquetFile(stream)
                 metadata, schema = table.metadata, table.schema_arrow
         except (OSError, pa.ArrowException):
@@ -127,7 +125,7 @@ class TableReader:
 
     def _read_parquet(self, unit: Unit, place: Place, settings: IngestSettings) -> Iterator[pa.RecordBatch]:
         try:
-            stream = _open(unit.location)
+            stream = open_location(unit.location)
         except OSError:
             yield _fault(place, "unreadable")
             return
@@ -151,12 +149,12 @@ class TableReader:
         buffer = _Lines(self, place, settings.max_bytes)
         done = 0
         try:
-            with _open(unit.location) as packed, _unpacked(packed, unit.location) as stream:
-                for offset, line in _lines(stream, unit.start, None if (unit.start, unit.stop) == WHOLE else unit.stop):
+            with open_location(unit.location) as packed, unpacked(packed, unit.location) as stream:
+                for offset, line in lines(stream, unit.start, None if (unit.start, unit.stop) == WHOLE else unit.stop):
                     done = offset + len(line)
                     if buffer.add(offset, line):
                         yield self._with_facts(buffer.flush())
-        except (OSError, EOFError, zstandard.ZstdError):
+        except BROKEN:
             yield self._with_facts(buffer.flush())
             yield _fault(place, "unreadable", f"@{done}")
             return
@@ -235,36 +233,3 @@ def _fault(place: Place, problem: str, part: str = "") -> pa.RecordBatch:
     buffer = RowBuffer(place.repo, "", {})
     buffer.add("", None, 0, problem, f"{place.file}#{part}" if part else place.file)
     return buffer.flush()
-
-
-def _open(location: str) -> BinaryIO:
-    return open_url(location) if "://" in location else Path(location).open("rb")
-
-
-def _unpacked(stream: BinaryIO, location: str) -> BinaryIO:
-    name = plain_url(location)[0].lower()
-    if name.endswith(".gz"):
-        return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
-    if name.endswith(".zst"):
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(stream, read_across_frames=True)
-        return io.BufferedReader(reader, 1 << 20)
-    return stream
-
-
-def _lines(stream: BinaryIO, start: int, stop: int | None) -> Iterator[tuple[int, bytes]]:
-    """The lines that begin in a range of bytes, each with its place; blank lines are no rows."""
-    offset = start
-    if start:
-        stream.seek(start - 1)
-        offset = start - 1 + len(stream.readline())
-    while stop is None or offset < stop:
-        line = stream.readline(LINE_LIMIT)
-        if not line:
-            return
-        here, offset = offset, offset + len(line)
-        if len(line) == LINE_LIMIT and not line.endswith(b"\n"):
-            while (rest := stream.readline(LINE_LIMIT)) and not rest.endswith(b"\n"):
-                offset += len(rest)
-            offset += len(rest)
-        if line.strip(b" \t\r\n\xef\xbb\xbf"):
-            yield here, line.removeprefix(b"\xef\xbb\xbf")
