@@ -26,8 +26,8 @@ Say = Callable[[str, str, float], None]
 
 
 @dataclass
-class Stages(ABC, Generic[R]):
-    """A recipe on its way through its stages.
+class Timed(Generic[R]):
+    """A recipe on its way through stages that are timed and told of.
 
     Attributes:
         recipe: what to do.
@@ -42,6 +42,21 @@ class Stages(ABC, Generic[R]):
     say: Say = lambda *_: None
     begin: Callable[[str], None] = lambda _: None
     stages: list[Stage] = field(default_factory=list)
+
+    def stage(self, name: str, work: Callable[[], tuple[T, str]]) -> T:
+        """Do a stage's work, which gives its result and one line on it."""
+        self.begin(name)
+        start = time.perf_counter()
+        result, detail = work()
+        seconds = time.perf_counter() - start
+        self.stages.append(Stage(name, round(seconds, 3), detail))
+        self.say(name, detail, seconds)
+        return result
+
+
+@dataclass
+class Stages(Timed[R], ABC):
+    """A recipe whose units are selected by rules and assembled into corpora."""
 
     def __post_init__(self) -> None:
         self.store = Store(self.recipe.store)
@@ -60,16 +75,6 @@ class Stages(ABC, Generic[R]):
     def decisions(self) -> str:
         """Folder of the decisions in the store."""
         return f"decisions/{self.recipe.fingerprint()}"
-
-    def stage(self, name: str, work: Callable[[], tuple[T, str]]) -> T:
-        """Do a stage's work, which gives its result and one line on it."""
-        self.begin(name)
-        start = time.perf_counter()
-        result, detail = work()
-        seconds = time.perf_counter() - start
-        self.stages.append(Stage(name, round(seconds, 3), detail))
-        self.say(name, detail, seconds)
-        return result
 
     def select(self, data: Data) -> list[Selection]:
         def work() -> tuple[list[Selection], str]:
