@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from codemill import __version__
-from codemill.recipe import Recipe
+from codemill.recipe import Recipe, Strict
 from codemill.report import charts, wording
 from codemill.report.contents import read_heads
 from codemill.report.frame import Frame
@@ -55,6 +55,19 @@ def build_page(store: Store, summary: RunSummary, recipe: Recipe, levels: dict[s
 
 def render(recipe: Recipe, summary: RunSummary, views: list[CorpusView]) -> str:
     """The page for these views."""
+    return render_page(
+        "report.html.j2",
+        recipe=recipe,
+        fingerprint=recipe.fingerprint(),
+        recipe_text=recipe_toml(recipe),
+        summary=summary,
+        annotations=_annotations(summary),
+        corpora=views,
+    )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A page of the report's look: style, script, filters and charts are there, `values` are what it tells of."""
     environment = Environment(
         loader=PackageLoader("codemill.report", "templates"),
         autoescape=True,
@@ -67,24 +80,20 @@ def render(recipe: Recipe, summary: RunSummary, views: list[CorpusView]) -> str:
     environment.globals["stacked"] = charts.stacked
     script = _asset("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("report.html.j2").render(
-        recipe=recipe,
-        fingerprint=recipe.fingerprint(),
-        recipe_text=recipe_toml(recipe),
-        summary=summary,
-        annotations=_annotations(summary),
-        corpora=views,
+    return environment.get_template(template).render(
         version=__version__,
         style=Markup(_asset("style.css")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
+        **values,
     )
 
 
-def recipe_toml(recipe: Recipe) -> str:
+def recipe_toml(recipe: Strict) -> str:
     """The recipe as it was run, as TOML that can be run again; settings left at their defaults are left out."""
     values = recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    values["rule"] = [{"name": rule["name"], **rule} for rule in values.get("rule", [])]
+    if "rule" in values:
+        values["rule"] = [{"name": rule["name"], **rule} for rule in values["rule"]]
     return tomli_w.dumps(_present(values), multiline_strings=True)
 
 
