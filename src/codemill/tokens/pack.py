@@ -96,7 +96,7 @@ def pack(lengths: npt.ArrayLike, size: int, method: Method = "best_fit", seed: i
 
 def _shuffled(count: int, seed: int) -> Ints:
     """A permutation that is the same on every machine and with every version of every library."""
-    mixed = np.arange(count, dtype=np.uint64) + np.uint64(seed & 0xFFFFFFFF) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = np.arange(count, dtype=np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
     mixed = (mixed + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
