@@ -1,0 +1,1 @@
+"""Long context: repositories as sequences of files in the order of their dependencies, and long files as they are."""
