@@ -88,6 +88,26 @@ def outcome(store: Store, summary: RunSummary, output: str) -> None:
     console.print(f"corpora and report.html are in {output}", soft_wrap=True)
 
 
+def mixture(store: Store, summary: Any, output: str) -> None:
+    """What every stage of training got of every source, planned and delivered, after a run of kind `pretrain`."""
+    console = Console(highlight=False)
+    table = Table(title="mixture: planned and delivered", title_justify="left")
+    for name in ("stage", "source"):
+        table.add_column(name)
+    for name in ("planned", "delivered", "share", "documents"):
+        table.add_column(name, justify="right")
+    for stage in summary.phases:
+        for name, one in stage["sources"].items():
+            share = one["tokens"] / max(stage["tokens"], 1)
+            row = (f"{one['planned']:,}", f"{one['tokens']:,}", f"{share:.1%}", f"{one['documents']:,}")
+            table.add_row(f"{stage['phase']}/{stage['name']}", name, *row)
+        table.add_section()
+    console.print(table)
+    for alarm in summary.alarms:
+        console.print(f"[bold]alarm[/bold] {alarm}", soft_wrap=True)
+    console.print(f"shards and report.html are in {output}", soft_wrap=True)
+
+
 def funnel(selections: Sequence[Selection]) -> None:
     """For every corpus: seen, dropped by each reason, errored, kept."""
     console = Console(highlight=False)

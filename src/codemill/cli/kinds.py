@@ -12,9 +12,11 @@ class Kind:
     load: str
     pipeline: str
     report: str
+    summary: str = "codemill.report.summary:RunSummary"
+    outcome: str = "codemill.cli.console:outcome"
 
     def part(self, name: str) -> Any:
-        """The part called `load`, `pipeline` or `report`."""
+        """The part called `load`, `pipeline`, `report` (of a store and a summary), `summary` or `outcome`."""
         module, _, attribute = getattr(self, name).partition(":")
         return getattr(importlib.import_module(module), attribute)
 
@@ -30,5 +32,12 @@ KINDS = {
         "codemill.web.settings:load_web_recipe",
         "codemill.web.pipeline:WebPipeline",
         "codemill.web.report:build_web_report",
+    ),
+    "pretrain": Kind(
+        "codemill.pretrain.settings:load_pretrain_recipe",
+        "codemill.pretrain.pipeline:PretrainPipeline",
+        "codemill.pretrain.report:build_pretrain_report",
+        "codemill.pretrain.summary:PretrainSummary",
+        "codemill.cli.console:mixture",
     ),
 }

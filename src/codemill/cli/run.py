@@ -10,6 +10,7 @@ import typer
 from codemill.cli.common import LAST_RUN, Json, RecipePath, Runner, StorePath, Workers, app, print_json
 from codemill.cli.kinds import KINDS
 from codemill.errors import InputError, RecipeError
+from codemill.recipe import recipe_kind
 
 
 @app.command()
@@ -26,15 +27,13 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("re
 @app.command()
 def run(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
     """Run a whole recipe: ingest, annotate, select, assemble, report."""
-    from codemill.cli.console import outcome
-
     with _pipeline(recipe, workers, runner, as_json, kinds=tuple(KINDS)) as pipeline:
         summary = pipeline.run()
     _remember(pipeline.recipe.store, pipeline.recipe.output)
     if as_json:
-        print_json({"corpora": summary.corpora, "seen": summary.seen, "stages": [vars(s) for s in summary.stages]})
+        print_json(summary.to_json())
     else:
-        outcome(pipeline.store, summary, pipeline.recipe.output)
+        KINDS[recipe_kind(recipe)].part("outcome")(pipeline.store, summary, pipeline.recipe.output)
 
 
 @app.command()
@@ -173,13 +172,12 @@ def report(
     out: Annotated[Path, typer.Argument(help="HTML file to write.")] = Path("report.html"), store: StorePath = None
 ) -> None:
     """Write the last run's report again."""
-    from codemill.report.summary import RunSummary
+    from codemill.report.summary import last_kind
     from codemill.store import Store
 
     opened = Store(store or _last("store"))
-    summary = RunSummary.read(opened)
-    build = KINDS[summary.recipe.get("kind", "files")].part("report")
-    out.write_text(build(opened, summary), encoding="utf-8")
+    kind = KINDS[last_kind(opened)]
+    out.write_text(kind.part("report")(opened, kind.part("summary").read(opened)), encoding="utf-8")
     typer.echo(f"wrote {out}")
 
 
@@ -193,7 +191,7 @@ def _pipeline(
     """
     from codemill.cli.console import showing
     from codemill.engine import Engine
-    from codemill.recipe import EngineSettings, parse_settings, recipe_kind
+    from codemill.recipe import EngineSettings, parse_settings
 
     kind = recipe_kind(recipe)
     if kind not in kinds:

@@ -56,12 +56,16 @@ class RunSummary:
         Raises:
             StoreError: there is none.
         """
-        store.require()
-        if not store.exists(LATEST):
-            raise StoreError(f"store {store.root}: expected a finished run, got none (run `codemill run RECIPE` first)")
+        kind = last_kind(store)
+        if kind not in {"files", "commits", "web"}:
+            raise StoreError(f"store {store.root}: expected a run over files, commits or pages, got one of kind {kind}")
         values = store.read_json(LATEST)
         values["stages"] = [Stage(**stage) for stage in values["stages"]]
         return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"corpora": self.corpora, "seen": self.seen, "stages": [vars(stage) for stage in self.stages]}
 
     def load_recipe(self) -> Recipe:
         return Recipe.model_validate(self.recipe)
@@ -75,3 +79,15 @@ class RunSummary:
             for name, entry in self.annotations.items()
         }
         return Data(tuple(self.shards), loaded)
+
+
+def last_kind(store: Store) -> str:
+    """The kind of recipe that ran last in a store.
+
+    Raises:
+        StoreError: none has.
+    """
+    store.require()
+    if not store.exists(LATEST):
+        raise StoreError(f"store {store.root}: expected a finished run, got none (run `codemill run RECIPE` first)")
+    return str(store.read_json(LATEST)["recipe"].get("kind", "files"))

@@ -1,0 +1,236 @@
+"""Corpora as documents: finds a source's files and reads them, whatever their columns are called, batch by batch."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from codemill.engine import list_urls, plain_url
+from codemill.errors import InputError
+from codemill.pretrain.settings import MixtureSource
+from codemill.schema import DOCUMENT, blob_id, digest
+from codemill.sources.base import find_places
+from codemill.sources.lines import BROKEN, lines, open_location, unpacked
+
+PARQUET = re.compile(r"\.(parquet|parq)$", re.IGNORECASE)
+JSON_LINES = re.compile(r"\.(jsonl|ndjson)(\.(zst|gz))?$", re.IGNORECASE)
+# What codemill's corpora call them, the telling names first. `spans` of samples mark the target.
+NAMES = {
+    "document_id": ("document_id", "blob_id", "occurrence_id"),
+    "language": ("language",),
+    "text": ("text", "content"),
+    "targets": ("targets", "spans"),
+}
+BATCH_BYTES = 16_000_000
+Targets = DOCUMENT.field("targets").type
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of a source; `state` changes with its content."""
+
+    path: str
+    bytes: int
+    state: str
+
+
+def find_files(source: MixtureSource) -> list[InputFile]:
+    """The files of a source, sorted by path: its Parquet files, or those of JSON lines where there are none.
+
+    Raises:
+        InputError: there are none.
+    """
+    path = source.path
+    if "://" in path:
+        remote = list_urls(path if re.search(r"[*?\[{]|\.\w+$", plain_url(path)[0]) else path.rstrip("/") + "/")
+        found = [InputFile(url, size, str(size)) for url, size in remote]
+    else:
+        places = [place for _, place in find_places(path)]
+        inside = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
+        files = [file for file in inside if file.is_file() and not file.name.startswith(".")]
+        found = [InputFile(str(file), info.st_size, str(info.st_mtime_ns)) for file in files for info in [file.stat()]]
+    for pattern in (PARQUET, JSON_LINES):
+        matching = [file for file in found if pattern.search(plain_url(file.path)[0])]
+        if matching:
+            return sorted(
+                (InputFile(f.path, f.bytes, digest((f.path, str(f.bytes), f.state))) for f in matching),
+                key=lambda file: file.path,
+            )
+    raise InputError(f"source {source.name}: expected Parquet files or JSON lines in {path}, got none")
+
+
+def read_documents(path: str, columns: dict[str, str], source: str) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
+    """The documents of a file as batches of `DOCUMENT`, each with the rows beside them that are none, by reason.
+
+    Reasons are `empty` (a text of no characters), and, as errors, `no_text` (null, or no UTF-8) and `invalid_row` (a
+    line that is no JSON object, or has values of the wrong type).
+
+    Raises:
+        InputError: the file can't be read, or lacks the columns.
+    """
+    try:
+        batches = _parquet if PARQUET.search(plain_url(path)[0]) else _json_lines
+        with open_location(path) as stream:
+            yield from batches(stream, path, columns, source)
+    except (*BROKEN, pa.ArrowException) as error:
+        raise InputError(f"source {source}: expected a readable file, got {path}: {error}") from error
+
+
+def _parquet(
+    stream: BinaryIO, path: str, columns: dict[str, str], source: str
+) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
+    file = pq.ParquetFile(stream)
+    names = _names(file.schema_arrow.names, columns, path, source)
+    for index in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(index)
+        rows = max(1, min(8192, BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
+        for batch in file.iter_batches(rows, row_groups=[index], columns=sorted(set(names.values()))):
+            yield _document(batch, names, path, source)
+
+
+def _names(there: list[str], columns: dict[str, str], path: str, source: str) -> dict[str, str]:
+    """Ours -> theirs. Only the text must be there; ids are made of it where there are none."""
+    for ours, theirs in columns.items():
+        if theirs not in there:
+            raise InputError(f"source {source}: columns.{ours}: expected a column of {path}, got {theirs!r}")
+    found = {ours: next((name for name in names if name in there), "") for ours, names in NAMES.items()}
+    found = {ours: name for ours, name in {**found, **columns}.items() if name}
+    if "text" not in found:
+        raise InputError(f"source {source}: columns.text: expected a column text or content in {path}, got neither")
+    return found
+
+
+def _document(
+    batch: pa.RecordBatch, names: dict[str, str], path: str, source: str
+) -> tuple[pa.RecordBatch, Counter[str]]:
+    try:
+        text = batch.column(names["text"]).cast(pa.large_string())
+    except pa.ArrowInvalid:  # bytes that are no UTF-8
+        text = pa.array([_decoded(value) for value in batch.column(names["text"]).to_pylist()], pa.large_string())
+    except pa.ArrowNotImplementedError as error:
+        kind = batch.column(names["text"]).type
+        raise InputError(f"source {source}: columns.text: expected texts in {path}, got {kind}") from error
+    arrays = {"text": text}
+    for name in ("document_id", "language"):
+        field = DOCUMENT.field(name)
+        arrays[name] = batch.column(names[name]).cast(field.type) if name in names else pa.nulls(len(text), field.type)
+    arrays["targets"] = (
+        _targets(batch.column(names["targets"]), path, source) if "targets" in names else pa.nulls(len(text), Targets)
+    )
+    rows = pa.RecordBatch.from_pydict(arrays, schema=DOCUMENT)
+    beside = Counter({"no_text": text.null_count, "empty": pc.sum(pc.equal(pc.binary_length(text), 0)).as_py() or 0})
+    rows = rows.filter(pc.fill_null(pc.greater(pc.binary_length(text), 0), False))
+    return _with_ids(rows), +beside
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _targets(column: pa.Array, path: str, source: str) -> pa.Array:
+    """Spans that bear the loss; of `spans` those whose `target` is true. Empty lists stay: no loss at all."""
+    kind = column.type
+    inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else None
+    if inner is None or not pa.types.is_struct(inner) or not {"start", "end"} <= {field.name for field in inner}:
+        raise InputError(f"source {source}: columns.targets: expected lists of start and end in {path}, got {kind}")
+    offsets = np.asarray(column.offsets, np.int64)
+    values = column.values
+    keep = np.ones(len(values), bool)
+    if "target" in {field.name for field in inner}:
+        keep = np.asarray(values.field("target").fill_null(False).to_numpy(zero_copy_only=False), bool)
+    before = np.concatenate([[0], np.cumsum(keep)])[offsets]
+    first, last = offsets[0], offsets[-1]
+    chosen = np.flatnonzero(keep[first:last]) + first
+    spans = pa.StructArray.from_arrays(
+        [values.field(name).take(pa.array(chosen)).cast(pa.int64()) for name in ("start", "end")],
+        fields=list(Targets.value_type),
+    )
+    starts = pa.array((before - before[0]).astype(np.int32), mask=None)
+    return pa.ListArray.from_arrays(starts, spans, type=Targets, mask=column.is_null() if column.null_count else None)
+
+
+def _with_ids(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows without an id are named by their text's hash."""
+    ids = rows.column("document_id")
+    if not ids.null_count:
+        return rows
+    made = [
+        one if one is not None else blob_id(text.encode())
+        for one, text in zip(ids.to_pylist(), rows.column("text").to_pylist(), strict=True)
+    ]
+    return rows.set_column(0, DOCUMENT.field(0), pa.array(made, pa.string()))
+
+
+def _json_lines(
+    stream: BinaryIO, path: str, columns: dict[str, str], source: str
+) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
+    rows: list[dict[str, Any]] = []
+    beside: Counter[str] = Counter()
+    size = 0
+    names: dict[str, str] | None = None
+    with unpacked(stream, path) as whole:
+        for _, line in lines(whole, 0, None):
+            try:
+                value = orjson.loads(line)
+            except ValueError:
+                value = None
+            if not isinstance(value, dict):
+                beside["invalid_row"] += 1
+                continue
+            names = names or _names(list(value), columns, path, source)
+            rows.append({ours: value.get(theirs) for ours, theirs in names.items()})
+            size += len(line)
+            if size > BATCH_BYTES:
+                yield _from_rows(rows, names, beside, path, source)
+                rows, beside, size = [], Counter(), 0
+    if names is not None and rows:
+        yield _from_rows(rows, names, beside, path, source)
+    elif beside:
+        yield pa.RecordBatch.from_pylist([], DOCUMENT), beside
+
+
+def _from_rows(
+    rows: list[dict[str, Any]], names: dict[str, str], beside: Counter[str], path: str, source: str
+) -> tuple[pa.RecordBatch, Counter[str]]:
+    good = [row for row in rows if all(_fits(name, row.get(name)) for name in names)]
+    beside["invalid_row"] += len(rows) - len(good)
+    columns: dict[str, pa.Array] = {}
+    for name in names:
+        values = [row.get(name) for row in good]
+        columns[name] = pa.array(values, SPANS if name == "targets" else DOCUMENT.field(name).type)
+    batch = pa.RecordBatch.from_pydict(columns)
+    found, others = _document(batch, {name: name for name in names}, path, source)
+    return found, +(beside + others)
+
+
+SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("target", pa.bool_())]))
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name != "targets" or value is None:
+        return value is None or isinstance(value, str)
+    if not isinstance(value, list):
+        return False
+    for span in value:
+        if not isinstance(span, dict) or not all(type(span.get(key)) is int for key in ("start", "end")):
+            return False
+        span.setdefault("target", True)
+    return True
+
+
+def order_keys(ids: list[str], source: str) -> np.ndarray:
+    """64 bits for every document, from its id and its source: what shuffling sorts by, whatever file it lies in."""
+    salt = source.encode()[:64]
+    joined = b"".join(hashlib.blake2b(one.encode(), digest_size=8, key=salt).digest() for one in ids)
+    return np.frombuffer(joined, "<u8")
