@@ -303,3 +303,13 @@ def test_mistakes_are_one_line(corpora, tmp_path):
         run(broken({"tokenizer": {**good["tokenizer"], "end": "<end>"}}))
     with pytest.raises(InputError, match="expected a file or folder, got nothing there"):
         run(broken({"source": [{**good["source"][0], "path": str(tmp_path / "none")}, *good["source"][1:]]}))
+
+
+def test_a_tokenizer_is_trained_where_there_is_none(corpora, tmp_path):
+    path = tmp_path / "own" / "tokenizer.json"
+    own = {"path": str(path), "train": {"vocab_size": 400}}
+    summary = run(recipe(corpora, tmp_path, tokenizer=own))
+    assert summary.vocabulary == 400
+    stamp = path.stat().st_mtime_ns
+    assert run(recipe(corpora, tmp_path, tokenizer=own)).phases == summary.phases
+    assert path.stat().st_mtime_ns == stamp

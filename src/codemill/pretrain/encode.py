@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from codemill.engine import Engine, Task
 from codemill.errors import InputError
 from codemill.pretrain.draw import Fim, TokenTable
-from codemill.pretrain.inputs import InputFile, find_files
+from codemill.pretrain.inputs import InputFile
 from codemill.pretrain.settings import MixtureSource, PretrainRecipe
 from codemill.pretrain.tokenize import INDEX, VERSION, tokenizer_of
 from codemill.schema import digest
@@ -24,17 +24,17 @@ class TokenTables:
     Args:
         store: where token files are kept.
         engine: what encodes.
-        recipe: names the sources.
-        tokenizer: where the tokenizer lies.
+        recipe: names the sources and the tokenizer.
+        files: those of every source.
 
     Attributes:
         sources: for each source, its first encoding's documents, tokens, bytes, and rows beside them by reason.
         new: token files written, and those that were there.
     """
 
-    def __init__(self, store: Store, engine: Engine, recipe: PretrainRecipe, tokenizer: str) -> None:
-        self.store, self.engine, self.recipe, self.tokenizer = store, engine, recipe, tokenizer
-        self.files: dict[str, list[InputFile]] = {source.name: find_files(source) for source in recipe.source}
+    def __init__(self, store: Store, engine: Engine, recipe: PretrainRecipe, files: dict[str, list[InputFile]]) -> None:
+        self.store, self.engine, self.recipe, self.files = store, engine, recipe, files
+        self.tokenizer = recipe.tokenizer.path
         self.sources: dict[str, dict[str, Any]] = {}
         self.new = self.old = 0
         self._known = {source.name: source for source in recipe.source}

@@ -11,6 +11,7 @@ from codemill.corpus.assemble import check_output
 from codemill.errors import RecipeError
 from codemill.pretrain.draw import Draw, Stream, amounts
 from codemill.pretrain.encode import TokenTables
+from codemill.pretrain.inputs import find_files
 from codemill.pretrain.plan import Layout, lay_out, write_listings
 from codemill.pretrain.report import build_pretrain_report, dataset_card
 from codemill.pretrain.settings import PhaseSettings, PretrainRecipe, StageSettings
@@ -22,6 +23,8 @@ from codemill.schema import digest
 from codemill.shards import finish
 from codemill.stages import Timed
 from codemill.store import Store
+from codemill.tokens.bpe import Training, train
+from codemill.tokens.settings import BpeSettings
 
 Packed = tuple[dict[str, int], dict[str, dict[str, Any]]]
 
@@ -45,6 +48,9 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         """
         with self.store.lock():
             self.store.create()
+            self.files = {source.name: find_files(source) for source in self.recipe.source}
+            if self.recipe.tokenizer.train and not Path(self.recipe.tokenizer.path).exists():
+                self.stage("tokenizer", partial(self._train, self.recipe.tokenizer.train))
             self.tables = self.stage("encode", self._encode)
             self.streams = {
                 source.name: Stream(partial(self.tables.load, source.name), self.recipe.seed, source.repeats)
@@ -59,6 +65,11 @@ class PretrainPipeline(Timed[PretrainRecipe]):
             ]
             return self._conclude(done)
 
+    def _train(self, settings: BpeSettings) -> tuple[Training, str]:
+        paths = [file.path for files in self.files.values() for file in files]
+        done = train(paths, self.recipe.tokenizer.path, settings)
+        return done, f"{done.vocab_size:,} tokens out of {done.documents:,} documents, {done.bytes / 1e6:,.1f} MB"
+
     def _encode(self) -> tuple[TokenTables, str]:
         """What every source is drawn from first, so that mistakes in any of them end the run before shards are made."""
         path = self.recipe.tokenizer.path
@@ -66,7 +77,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         for phase in self.recipe.phase:
             for mark in (phase.fim.prefix, phase.fim.middle, phase.fim.suffix) if phase.fim else ():
                 tokenizer_of(path).special(mark)
-        tables = TokenTables(self.store, self.engine, self.recipe, path)
+        tables = TokenTables(self.store, self.engine, self.recipe, self.files)
         for phase in self.recipe.phase:
             for stage in phase.stage:
                 for name in stage.weights:

@@ -10,13 +10,16 @@ from pydantic import Field, field_validator, model_validator
 
 from codemill.recipe import FILE_NAME, EngineSettings, Strict, load_recipe_as
 from codemill.shards import ShardSettings
-from codemill.tokens.settings import FimSettings
+from codemill.tokens.settings import BpeSettings, FimSettings
 
 
 class TokenizerSettings(Strict):
     """Which tokenizer, one that exists or one trained on the sources."""
 
     path: str = Field(min_length=1, description="a tokenizer.json, a folder that holds one, or an id on the hub")
+    train: BpeSettings | None = Field(
+        None, description="how to train one on the sources where there is none at `path` yet"
+    )
     end: str = Field("<|endoftext|>", min_length=1, description="special token after every document")
 
 
