@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from codemill.errors import InputError
-from codemill.pretrain.inputs import find_files, order_keys, read_documents
+from codemill.pretrain.inputs import find_parts, order_keys, read_documents
 from codemill.pretrain.settings import MixtureSource
 from codemill.schema import DOCUMENT, blob_id
 from tests.pretrain.corpora import write_files, write_samples
@@ -75,13 +75,28 @@ def test_parquet_goes_before_json_lines(tmp_path):
     write_files(tmp_path / "parquet" / "a.parquet", ["x"])
     (tmp_path / "jsonl").mkdir()
     (tmp_path / "jsonl" / "a.jsonl").write_text('{"text": "x"}\n')
-    found = find_files(MixtureSource(name="one", path=str(tmp_path)))
+    found = find_parts(MixtureSource(name="one", path=str(tmp_path)))
     assert [file.path for file in found] == [str(tmp_path / "parquet" / "a.parquet")]
+
+
+def test_large_files_are_read_in_parts(tmp_path, monkeypatch):
+    write_files(tmp_path / "a.parquet", [f"x = {number}\n" for number in range(100)])
+    monkeypatch.setattr("codemill.pretrain.inputs.PART_BYTES", 3000)
+    parts = find_parts(MixtureSource(name="one", path=str(tmp_path)))
+    assert len(parts) > 2
+    assert len({part.state for part in parts}) == len(parts)
+    texts = [
+        row["text"]
+        for part in parts
+        for batch, _ in read_documents(part.path, {}, "one", part.groups)
+        for row in batch.to_pylist()
+    ]
+    assert texts == [f"x = {number}\n" for number in range(100)]
 
 
 def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(InputError, match=r"expected Parquet files or JSON lines in .*, got none"):
-        find_files(MixtureSource(name="one", path=str(tmp_path)))
+        find_parts(MixtureSource(name="one", path=str(tmp_path)))
     pq.write_table(pa.table({"number": [1]}), tmp_path / "n.parquet")
     with pytest.raises(InputError, match=r"columns\.text: expected a column text or content"):
         read(tmp_path / "n.parquet")

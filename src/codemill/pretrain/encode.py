@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from codemill.engine import Engine, Task
 from codemill.errors import InputError
 from codemill.pretrain.draw import Fim, TokenTable
-from codemill.pretrain.inputs import InputFile
+from codemill.pretrain.inputs import InputPart
 from codemill.pretrain.settings import MixtureSource, PretrainRecipe
 from codemill.pretrain.tokenize import INDEX, VERSION, tokenizer_of
 from codemill.schema import digest
@@ -32,7 +32,7 @@ class TokenTables:
         new: token files written, and those that were there.
     """
 
-    def __init__(self, store: Store, engine: Engine, recipe: PretrainRecipe, files: dict[str, list[InputFile]]) -> None:
+    def __init__(self, store: Store, engine: Engine, recipe: PretrainRecipe, files: dict[str, list[InputPart]]) -> None:
         self.store, self.engine, self.recipe, self.files = store, engine, recipe, files
         self.tokenizer = recipe.tokenizer.path
         self.sources: dict[str, dict[str, Any]] = {}
@@ -84,11 +84,12 @@ class TokenTables:
         self.sources.setdefault(source.name, {**counts, "files": len(files), "beside": dict(sorted(beside.items()))})
         return self._table(source.name, tasks)
 
-    def _task(self, source: MixtureSource, draw: dict[str, Any], place: str, file: InputFile) -> Task:
+    def _task(self, source: MixtureSource, draw: dict[str, Any], place: str, file: InputPart) -> Task:
         return {
             "store": self.store.root,
             "source": source.name,
             "path": file.path,
+            "groups": file.groups,
             "columns": source.columns,
             "tokenizer": self.tokenizer,
             "end": self.recipe.tokenizer.end,

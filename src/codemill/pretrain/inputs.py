@@ -17,7 +17,7 @@ from codemill.engine import list_urls, plain_url
 from codemill.errors import InputError
 from codemill.pretrain.settings import MixtureSource
 from codemill.schema import DOCUMENT, blob_id, digest
-from codemill.sources.base import find_places
+from codemill.sources.base import find_places, split_ranges
 from codemill.sources.lines import BROKEN, lines, open_location, unpacked
 
 PARQUET = re.compile(r"\.(parquet|parq)$", re.IGNORECASE)
@@ -33,42 +33,73 @@ BATCH_BYTES = 16_000_000
 Targets = DOCUMENT.field("targets").type
 
 
+PART_BYTES = 64_000_000
+
+
 @dataclass(frozen=True)
-class InputFile:
-    """One file of a source; `state` changes with its content."""
+class InputPart:
+    """A file of a source, or of a large Parquet file some row groups.
+
+    Attributes:
+        path: of the file.
+        bytes: about so much text; packed files count as they are.
+        state: changes with the content.
+        groups: the first row group, and the one after the last; None: the whole file.
+    """
 
     path: str
     bytes: int
     state: str
+    groups: tuple[int, int] | None = None
 
 
-def find_files(source: MixtureSource) -> list[InputFile]:
-    """The files of a source, sorted by path: its Parquet files, or those of JSON lines where there are none.
+def find_parts(source: MixtureSource) -> list[InputPart]:
+    """The files of a source in parts that are work for one process each, sorted.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or one can't be read.
     """
+    return [part for path, size, state in _find_files(source) for part in _cut(path, size, state, source.name)]
+
+
+def _cut(path: str, size: int, state: str, source: str) -> list[InputPart]:
+    state = digest((path, str(size), state))
+    if not PARQUET.search(plain_url(path)[0]):
+        return [InputPart(path, size, state)]
+    try:
+        with open_location(path) as stream:
+            found = pq.ParquetFile(stream).metadata
+    except (*BROKEN, pa.ArrowException) as error:
+        raise InputError(f"source {source}: expected a readable file, got {path}: {error}") from error
+    sizes = [found.row_group(index).total_byte_size for index in range(found.num_row_groups)]
+    cuts = list(split_ranges(sizes, PART_BYTES, len(sizes) + 1))
+    if len(cuts) < 2:
+        return [InputPart(path, sum(sizes), state)]
+    return [InputPart(path, weight, digest((state, str(start))), (start, stop)) for start, stop, weight in cuts]
+
+
+def _find_files(source: MixtureSource) -> list[tuple[str, int, str]]:
+    """Path, bytes and time of change of a source's files, sorted: Parquet, or JSON lines where there is none."""
     path = source.path
     if "://" in path:
         remote = list_urls(path if re.search(r"[*?\[{]|\.\w+$", plain_url(path)[0]) else path.rstrip("/") + "/")
-        found = [InputFile(url, size, str(size)) for url, size in remote]
+        found = [(url, size, "") for url, size in remote]
     else:
         places = [place for _, place in find_places(path)]
         inside = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
         files = [file for file in inside if file.is_file() and not file.name.startswith(".")]
-        found = [InputFile(str(file), info.st_size, str(info.st_mtime_ns)) for file in files for info in [file.stat()]]
+        found = [(str(file), info.st_size, str(info.st_mtime_ns)) for file in files for info in [file.stat()]]
     for pattern in (PARQUET, JSON_LINES):
-        matching = [file for file in found if pattern.search(plain_url(file.path)[0])]
-        if matching:
-            return sorted(
-                (InputFile(f.path, f.bytes, digest((f.path, str(f.bytes), f.state))) for f in matching),
-                key=lambda file: file.path,
-            )
+        if matching := [file for file in found if pattern.search(plain_url(file[0])[0])]:
+            return sorted(matching)
     raise InputError(f"source {source.name}: expected Parquet files or JSON lines in {path}, got none")
 
 
-def read_documents(path: str, columns: dict[str, str], source: str) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
-    """The documents of a file as batches of `DOCUMENT`, each with the rows beside them that are none, by reason.
+def read_documents(
+    path: str, columns: dict[str, str], source: str, groups: tuple[int, int] | None = None
+) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
+    """The documents of a file (or of some row groups of it) as batches of `DOCUMENT`, each with the rows beside them
+    that are none, by reason.
 
     Reasons are `empty` (a text of no characters), and, as errors, `no_text` (null, or no UTF-8) and `invalid_row` (a
     line that is no JSON object, or has values of the wrong type).
@@ -77,19 +108,21 @@ def read_documents(path: str, columns: dict[str, str], source: str) -> Iterator[
         InputError: the file can't be read, or lacks the columns.
     """
     try:
-        batches = _parquet if PARQUET.search(plain_url(path)[0]) else _json_lines
         with open_location(path) as stream:
-            yield from batches(stream, path, columns, source)
+            if PARQUET.search(plain_url(path)[0]):
+                yield from _parquet(stream, groups, path, columns, source)
+            else:
+                yield from _json_lines(stream, path, columns, source)
     except (*BROKEN, pa.ArrowException) as error:
         raise InputError(f"source {source}: expected a readable file, got {path}: {error}") from error
 
 
 def _parquet(
-    stream: BinaryIO, path: str, columns: dict[str, str], source: str
+    stream: BinaryIO, groups: tuple[int, int] | None, path: str, columns: dict[str, str], source: str
 ) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
     file = pq.ParquetFile(stream)
     names = _names(file.schema_arrow.names, columns, path, source)
-    for index in range(file.metadata.num_row_groups):
+    for index in range(*(groups or (0, file.metadata.num_row_groups))):
         group = file.metadata.row_group(index)
         rows = max(1, min(8192, BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
         for batch in file.iter_batches(rows, row_groups=[index], columns=sorted(set(names.values()))):

@@ -11,7 +11,7 @@ from codemill.corpus.assemble import check_output
 from codemill.errors import RecipeError
 from codemill.pretrain.draw import Draw, Stream, amounts
 from codemill.pretrain.encode import TokenTables
-from codemill.pretrain.inputs import find_files
+from codemill.pretrain.inputs import find_parts
 from codemill.pretrain.plan import Layout, lay_out, write_listings
 from codemill.pretrain.report import build_pretrain_report, dataset_card
 from codemill.pretrain.settings import PhaseSettings, PretrainRecipe, StageSettings
@@ -48,7 +48,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         """
         with self.store.lock():
             self.store.create()
-            self.files = {source.name: find_files(source) for source in self.recipe.source}
+            self.files = {source.name: find_parts(source) for source in self.recipe.source}
             if self.recipe.tokenizer.train and not Path(self.recipe.tokenizer.path).exists():
                 self.stage("tokenizer", partial(self._train, self.recipe.tokenizer.train))
             self.tables = self.stage("encode", self._encode)
@@ -66,7 +66,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
             return self._conclude(done)
 
     def _train(self, settings: BpeSettings) -> tuple[Training, str]:
-        paths = [file.path for files in self.files.values() for file in files]
+        paths = list(dict.fromkeys(part.path for parts in self.files.values() for part in parts))
         done = train(paths, self.recipe.tokenizer.path, settings)
         return done, f"{done.vocab_size:,} tokens out of {done.documents:,} documents, {done.bytes / 1e6:,.1f} MB"
 

@@ -60,7 +60,7 @@ def tokenize_file(task: Task) -> Task:
         store.writing(task["index"]) as index,
         pq.ParquetWriter(index, INDEX, **COMPRESSION) as rows,
     ):
-        for batch, others in read_documents(task["path"], task["columns"], task["source"]):
+        for batch, others in read_documents(task["path"], task["columns"], task["source"], task["groups"]):
             beside += others
             if not batch.num_rows:
                 continue
