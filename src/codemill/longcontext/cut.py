@@ -180,7 +180,9 @@ def _refined(bins: Ints, sizes: Ints, edges: tuple[Ints, Ints, Floats], window: 
 
 
 @numba.njit(cache=True)
-def _move(bins: Ints, sizes: Ints, offsets: Ints, targets: Ints, weights: Floats, window: int) -> Ints:
+def _move(  # noqa: PLR0917 - a kernel takes its arrays one by one
+    bins: Ints, sizes: Ints, offsets: Ints, targets: Ints, weights: Floats, window: int
+) -> Ints:
     """Move single units to the bin with which they share most weight, while one gains."""
     count = bins.max() + 1
     load = np.zeros(count, np.int64)

@@ -21,9 +21,8 @@ def resolve(files: Files, members: dict[int, Member]) -> Iterator[Link]:
         if "name" in match and len(targets) == 1 and posixpath.basename(files.paths[user]).startswith("__init__."):
             exports.setdefault(user, {})[match.get("alias", match["name"])] = targets[0]
     for user, match, (targets, internal) in raw:
-        if "name" in match:
-            targets = [follow(exports, target, match["name"]) for target in targets]
-        yield Link(user, _written(match), tuple(targets), internal=internal)
+        found = [follow(exports, target, match["name"]) for target in targets] if "name" in match else targets
+        yield Link(user, _written(match), tuple(found), internal=internal)
 
 
 def _written(match: Match) -> str:

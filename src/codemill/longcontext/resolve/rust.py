@@ -63,7 +63,7 @@ def use_paths(text: str) -> list[tuple[str, ...]]:
     for token in TOKEN.findall(text):
         if token == "{":
             stack.append(prefix)
-            prefix, path = path, path
+            prefix = path
         elif token in ",}":
             if path != prefix:
                 found.append(path)
