@@ -51,3 +51,33 @@ class PackSettings(Strict):
         "`concatenate` cuts wherever a sequence is full",
     )
     position_ids: bool = Field(False, description="also write positions, which start anew with every document")
+
+
+class BpeSettings(Strict):
+    """A tokenizer of our own: byte-level BPE."""
+
+    vocab_size: int = Field(64_000, ge=256, description="tokens in all, special ones and the 256 bytes among them")
+    pattern: str = Field(
+        "code", min_length=1, description="what cuts text before BPE: `code`, `gpt2`, or a regular expression"
+    )
+    digits: Literal["single", "triples", "runs"] = Field(
+        "single", description="numbers as single digits, up to three together, or whole; for patterns that say {digits}"
+    )
+    special_tokens: tuple[str, ...] = Field(
+        ("<|endoftext|>", "<|pad|>", "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"),
+        description="special tokens, the first ids; text never becomes one of them",
+    )
+    max_token_length: int = Field(64, ge=1, description="most bytes of a token")
+    sample_bytes: int = Field(1_000_000_000, gt=0, description="train on about so many bytes, drawn over all corpora")
+    seed: int = Field(0, ge=0, description="another seed, another sample")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "BpeSettings":
+        if len(set(self.special_tokens)) < len(self.special_tokens):
+            raise ValueError("special_tokens: expected different ones, got some twice")
+        if self.vocab_size < 256 + len(self.special_tokens):
+            raise ValueError(
+                f"vocab_size: expected room for 256 bytes and {len(self.special_tokens)} special tokens, "
+                f"got {self.vocab_size}"
+            )
+        return self
