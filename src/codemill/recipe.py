@@ -18,6 +18,7 @@ from codemill.errors import RecipeError
 
 Scalar = str | bool | int | float
 S = TypeVar("S", bound=BaseModel)
+COLUMN = r"^[a-z_]+\.[a-z0-9_]+$"  # annotator.field or occurrence.field
 # Names of corpora and rules become names of folders and files.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
@@ -125,26 +126,49 @@ class ValueRule(Bounds):
     """Keeps rows whose value lies within bounds. `column` is `annotator.field` or `occurrence.field`."""
 
     name: str
-    column: str = Field(pattern=r"^[a-z_]+\.[a-z0-9_]+$")
-    per_language: dict[str, Bounds] = Field(default_factory=dict, description="bounds that replace the rule's own")
+    column: str = Field(pattern=COLUMN)
+    by: str | None = Field(None, pattern=COLUMN, description="column whose values `per` names")
+    per: dict[str, Bounds] = Field(
+        default_factory=dict, description="bounds that replace the rule's own, by value of the column `by`"
+    )
+    per_language: dict[str, Bounds] = Field(
+        default_factory=dict, description='the same by language: short for by = "language.language" and `per`'
+    )
     missing: Literal["keep", "drop"] = Field("drop", description="what becomes of rows that have no value")
 
     @model_validator(mode="after")
     def _some_bound(self) -> "ValueRule":
-        if all(value is None for value in self.bounds().values()) and not self.per_language:
-            raise ValueError("expected a bound (min, max, equals, not_equals, in, not_in) or per_language")
+        if self.per and self.per_language:
+            raise ValueError("per: expected per or per_language, got both")
+        _by_and_per(self.by, self.per)
+        if all(value is None for value in self.bounds().values()) and not self.limits:
+            raise ValueError("expected a bound (min, max, equals, not_equals, in, not_in), per or per_language")
         return self
+
+    @property
+    def limits(self) -> dict[str, Bounds]:
+        """Group -> the bounds that replace the rule's own there."""
+        return self.per or self.per_language
+
+    @property
+    def groups(self) -> str:
+        """What tells groups apart: `all` (nothing does), `language`, or a column."""
+        return self.by or ("language" if self.per_language else "all")
 
 
 class QuantileRule(Strict):
     """Drops the lowest (or highest) share of what the rules before it left."""
 
     name: str
-    column: str = Field(pattern=r"^[a-z_]+\.[a-z0-9_]+$")
+    column: str = Field(pattern=COLUMN)
     drop_lowest: float | None = Field(None, gt=0, lt=1)
     drop_highest: float | None = Field(None, gt=0, lt=1)
     by: Literal["rows", "tokens", "bytes"] = "tokens"
-    within: Literal["all", "language", "source"] = "all"
+    within: str = Field(
+        "all",
+        pattern=r"^(all|language|source|[a-z_]+\.[a-z0-9_]+)$",
+        description="what has a cut of its own: `all` together, each `language`, each `source`, each value of a column",
+    )
     missing: Literal["keep", "drop"] = "drop"
 
     @model_validator(mode="after")
@@ -152,6 +176,40 @@ class QuantileRule(Strict):
         if (self.drop_lowest is None) == (self.drop_highest is None):
             raise ValueError("expected exactly one of drop_lowest, drop_highest")
         return self
+
+
+class SampleRule(Strict):
+    """Keeps a random share of what it sees, of each group another. Equal contents share their fate.
+
+    Contents stand in an order that hangs on nothing but themselves and the seed, so that a larger share holds the
+    smaller one.
+    """
+
+    name: str
+    sample: float = Field(ge=0, le=1, description="share that stays of what `per` does not name")
+    by: str | None = Field(None, pattern=COLUMN, description="column whose values `per` names")
+    per: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="shares by value of the column `by`"
+    )
+    seed: int = Field(0, ge=0, description="another seed, another order")
+
+    @model_validator(mode="after")
+    def _both(self) -> "SampleRule":
+        _by_and_per(self.by, self.per)
+        return self
+
+    @property
+    def groups(self) -> str:
+        """What tells groups apart: `all` (nothing does) or a column."""
+        return self.by or "all"
+
+
+def _by_and_per(by: str | None, per: dict[str, Any]) -> None:
+    """Raise unless there are both or neither: one says nothing without the other."""
+    if by is None and per:
+        raise ValueError("by: expected the column whose values `per` names, got none")
+    if by is not None and not per:
+        raise ValueError("per: expected a table by value of the column `by`, got none")
 
 
 class DedupRule(Strict):
@@ -195,7 +253,7 @@ class PresetRule(Strict):
     preset: Literal["baseline"]
 
 
-Rule = ValueRule | QuantileRule | DedupRule | PresetRule
+Rule = ValueRule | QuantileRule | SampleRule | DedupRule | PresetRule
 
 
 class AlarmSettings(Strict):
@@ -207,6 +265,16 @@ class AlarmSettings(Strict):
     min_files: int = Field(50, ge=1, description="smaller groups raise none")
 
 
+class NotebookSettings(Strict):
+    """How Jupyter notebooks are written: as text and code in turn, without pictures."""
+
+    style: Literal["markdown", "percent"] = Field(
+        "markdown", description="text as it is and code in fences, or a script with text as comments and `# %%` marks"
+    )
+    outputs: Literal["drop", "text"] = Field("drop", description="whether the textual outputs of cells are written")
+    output_chars: int = Field(500, gt=0, description="most characters of a cell's outputs")
+
+
 class CorpusSettings(Strict):
     """One output: which rules in which order, and how it is written."""
 
@@ -215,6 +283,9 @@ class CorpusSettings(Strict):
     formats: tuple[Literal["parquet", "jsonl.zst"], ...] = Field(("parquet",), min_length=1)
     columns: tuple[str, ...] = Field((), description="annotation columns to write beside the standard ones")
     mask: tuple[Literal["keys", "emails", "ips"], ...] = Field((), description="spans to replace by a placeholder")
+    notebooks: NotebookSettings | None = Field(
+        None, description="write notebooks as text; what can't be read as one stays as it is, with `notebook_problem`"
+    )
 
 
 class Recipe(Strict):
@@ -273,7 +344,7 @@ def parse_rule(entry: Any, place: str = "rule") -> Rule:
     Raises:
         RecipeError: a field is wrong.
     """
-    if isinstance(entry, ValueRule | QuantileRule | DedupRule | PresetRule):
+    if isinstance(entry, ValueRule | QuantileRule | SampleRule | DedupRule | PresetRule):
         return entry
     if not isinstance(entry, dict):
         raise RecipeError(f"{place}: expected a table, got {type(entry).__name__}")
@@ -284,6 +355,8 @@ def parse_rule(entry: Any, place: str = "rule") -> Rule:
         model = PresetRule
     elif "drop_lowest" in entry or "drop_highest" in entry:
         model = QuantileRule
+    elif "sample" in entry:
+        model = SampleRule
     try:
         return model.model_validate(entry)
     except ValidationError as error:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codemill.errors import ConservationError
-from codemill.recipe import AlarmSettings, QuantileRule, ValueRule
+from codemill.recipe import AlarmSettings, QuantileRule, SampleRule, ValueRule, parse_rule
 from codemill.schema import CONTENT_PROBLEMS, READ_PROBLEMS
 from codemill.select.decide import _Run, check_conservation
 
@@ -32,10 +32,18 @@ rule = st.one_of(
     ),
     st.builds(lambda high: {"column": "y.b", "max": high}, st.integers(0, 5)),
     st.builds(
+        lambda low, high: {"column": "x.a", "min": low, "by": "y.b", "per": {"3": {"max": high}}},
+        st.floats(0, 10),
+        st.floats(0, 10),
+    ),
+    st.builds(
+        lambda rate, other: {"sample": rate, "by": "y.b", "per": {"1": other, "2": 0}}, st.floats(0, 1), st.floats(0, 1)
+    ),
+    st.builds(
         lambda share, by, within: {"column": "x.a", "drop_lowest": share, "by": by, "within": within},
         st.floats(0.05, 0.9),
         st.sampled_from(["rows", "tokens", "bytes"]),
-        st.sampled_from(["all", "language", "source"]),
+        st.sampled_from(["all", "language", "source", "y.b"]),
     ),
 )
 
@@ -74,9 +82,9 @@ def test_every_row_has_one_decision_and_it_is_the_first_that_failed(rows, settin
     run = _Run(signals(rows))
     rules = []
     for number, settings in enumerate(settings_of_rules):
-        kind = QuantileRule if "drop_lowest" in settings else ValueRule
-        rules.append(kind(name=f"r{number}", **settings))
-        (run.quantile if kind is QuantileRule else run.value)(rules[-1])
+        rules.append(parse_rule({"name": f"r{number}", **settings}))
+        decide = {QuantileRule: run.quantile, SampleRule: run.sample, ValueRule: run.value}
+        decide[type(rules[-1])](rules[-1])
     selection = run.finish("c", AlarmSettings())
     check_conservation(selection, len(rows))
     for one, decision in zip(rows, selection.decisions.to_pylist(), strict=True):
@@ -95,8 +103,28 @@ def test_every_row_has_one_decision_and_it_is_the_first_that_failed(rows, settin
             # Errored: the rule that met it needed a value its annotator failed to give.
             assert broken
             assert next(r for r in rules if r.name == decision["reason"]).column == "x.a"
-        if broken and any(r.column == "x.a" for r in rules):
+        if broken and any(getattr(r, "column", "") == "x.a" for r in rules):
             assert decision["status"] != "kept"
+
+
+def test_samples_say_what_was_drawn_and_larger_ones_hold_smaller_ones():
+    rows = [{"problem": None, "a": 1.0, "failed": False, "b": n % 2, "tokens": 1, "language": "C"} for n in range(400)]
+    table = signals(rows)
+    ids = pa.array([f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}{0:048x}" for number in range(400)])
+    table = table.set_column(table.column_names.index("blob_id"), "blob_id", ids)
+    kept = {}
+    for rate in (0.2, 0.6):
+        run = _Run(table)
+        run.sample(parse_rule({"name": "rates", "sample": rate, "by": "y.b", "per": {"1": 1.0}}))
+        assert run.steps[-1].cuts == {"0": rate, "1": 1.0}
+        decisions = run.finish("c", AlarmSettings()).decisions.to_pylist()
+        kept[rate] = {one["occurrence_id"] for one in decisions if one["status"] == "kept"}
+        for row, one in zip(rows, decisions, strict=True):
+            if one["status"] == "dropped":
+                said = json.loads(one["evidence"])["rates"]
+                assert row["b"] == 0 and said["group"] == "0" and said["rate"] == rate <= said["draw"] < 1
+    assert kept[0.2] < kept[0.6]
+    assert abs(len(kept[0.6]) - 320) < 30
 
 
 def test_counts_that_do_not_add_up_are_refused():

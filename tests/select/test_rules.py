@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from codemill.errors import RecipeError
 from codemill.recipe import QuantileRule, ValueRule, parse_rule
 from codemill.select.reasons import json_text
-from codemill.select.rules import beyond_cut, fails, quantile_cuts, rank
+from codemill.select.rules import beyond_cut, draws, fails, quantile_cuts, rank
 
 LANGUAGES = ("C", "Python", "unknown")
 numbers = st.one_of(st.none(), st.floats(-10, 10, allow_nan=False))
@@ -115,3 +115,46 @@ def test_a_share_of_what_weighs_nothing_is_nothing():
     rule = QuantileRule(name="q", column="a.b", drop_lowest=0.1)
     values = np.array([3.0, 1.0, 2.0])
     assert quantile_cuts(rule, values, np.zeros(3), ["all"] * 3) == {"all": 1.0}
+
+
+@given(rows)
+def test_bounds_go_by_the_values_of_any_column(data):
+    rule = parse_rule(
+        {"name": "r", "column": "page_quality.overall", "min": 1, "by": "category.name", "per": {"C": {"min": -5}}}
+    )
+    values = pa.array([value for value, _ in data], pa.float64())
+    failed = fails(rule, values, pa.array([group for _, group in data], pa.string()))
+    for (value, group), got in zip(data, failed.tolist(), strict=True):
+        assert got == (value is None or value < (-5 if group == "C" else 1))
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=50), st.integers(0, 3))
+def test_draws_hang_on_blob_and_seed_alone(blobs, seed):
+    ids = [blob.hex() for blob in blobs]
+    drawn = draws(pa.array(ids, pa.string()), seed)
+    assert ((drawn >= 0) & (drawn < 1)).all()
+    assert drawn[::-1].tolist() == draws(pa.array(ids[::-1], pa.string()), seed).tolist()
+
+
+def test_draws_are_even_and_seeds_differ():
+    ids = pa.array([f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}{0:048x}" for number in range(4000)])
+    one, other = draws(ids, 0), draws(ids, 1)
+    assert abs((one < 0.3).mean() - 0.3) < 0.03
+    assert abs(((one < 0.3) & (other < 0.3)).mean() - 0.09) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"column": "a.b", "per": {"x": {"min": 1}}}, "by: expected the column"),
+        ({"column": "a.b", "min": 1, "by": "c.d"}, "per: expected a table"),
+        ({"column": "a.b", "by": "c.d", "per": {"x": {"min": 1}}, "per_language": {"C": {"min": 1}}}, "got both"),
+        ({"sample": 2}, "sample: "),
+        ({"sample": 0.5, "by": "c.d", "per": {"x": -1}}, "per.x: "),
+        ({"sample": 0.5, "per": {"x": 1}}, "by: expected the column"),
+        ({"column": "a.b", "drop_lowest": 0.1, "within": "category"}, "within: "),
+    ],
+)
+def test_groups_that_make_no_sense_are_one_line(rule, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_rule({"name": "r", **rule})

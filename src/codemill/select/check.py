@@ -8,7 +8,7 @@ from codemill.errors import RecipeError
 from codemill.recipe import CorpusSettings, DedupRule, QuantileRule, Rule, ValueRule
 from codemill.schema import OCCURRENCE
 from codemill.select.rules import outside
-from codemill.select.signals import DEPTH, check_columns, wanted_columns
+from codemill.select.signals import DEPTH, check_columns, groups_of, wanted_columns
 
 
 def check_rules(rules: Iterable[Rule], corpora: Iterable[CorpusSettings], annotators: Mapping[str, pa.Schema]) -> None:
@@ -32,9 +32,11 @@ def check_rules(rules: Iterable[Rule], corpora: Iterable[CorpusSettings], annota
         if corpus.mask and "secrets" not in annotators:
             raise RecipeError("corpus.mask: expected annotate.secrets in the recipe, got none")
     for rule in rules:
+        if "." in (groups := groups_of(rule)):
+            _flat(f"rule {rule.name}: column {groups}", kind(groups))
         if isinstance(rule, ValueRule):
             values = pa.array([], kind(rule.column))
-            for bounds in (rule, *rule.per_language.values()):
+            for bounds in (rule, *rule.limits.values()):
                 outside(rule.name, bounds, values)
         elif isinstance(rule, QuantileRule):
             found = kind(rule.column)
@@ -56,12 +58,9 @@ def check_helpers(rules: Iterable[Rule], annotators: Iterable[str]) -> None:
     """
     known = set(annotators)
     for rule in rules:
-        by_language = isinstance(rule, ValueRule) and bool(rule.per_language)
-        if isinstance(rule, QuantileRule):
-            by_language = rule.within == "language"
-            if rule.by == "tokens" and "rules" not in known:
-                raise RecipeError(f"rule {rule.name}.by: expected annotate.rules in the recipe for tokens, got none")
-        if by_language and "language" not in known:
+        if isinstance(rule, QuantileRule) and rule.by == "tokens" and "rules" not in known:
+            raise RecipeError(f"rule {rule.name}.by: expected annotate.rules in the recipe for tokens, got none")
+        if groups_of(rule) == "language" and "language" not in known:
             raise RecipeError(f"rule {rule.name}: expected annotate.language in the recipe, got none")
 
 

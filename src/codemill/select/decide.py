@@ -3,7 +3,7 @@
 Everything that holds a threshold is here and in the recipe. Changing one recomputes decisions and nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,18 @@ from codemill.annotate.run import Data
 from codemill.engine import Engine
 from codemill.errors import ConservationError
 from codemill.presets import load_preset
-from codemill.recipe import AlarmSettings, DedupRule, PresetRule, QuantileRule, Recipe, Rule, ValueRule
+from codemill.recipe import AlarmSettings, DedupRule, PresetRule, QuantileRule, Recipe, Rule, SampleRule, ValueRule
 from codemill.schema import DECISION, READ_PROBLEMS
 from codemill.select import reasons
 from codemill.select.duplicates import Duplicates, find_duplicates
 from codemill.select.result import Selection, Step
-from codemill.select.rules import Mask, beyond_cut, fails, quantile_cuts, rank, to_mask
+from codemill.select.rules import Mask, beyond_cut, draws, fails, quantile_cuts, rank, to_mask
 from codemill.select.signals import LANGUAGE, TOKENS, check_columns, gather, wanted_columns
 from codemill.store import Store
 
 READABLE = "readable"
+Note = Callable[[pa.Array], pa.Array]  # from the rows that failed, as a mask, to what is said of each of them
+NO_GROUP = "unknown"  # the group of rows that have no value in the column that tells groups apart
 
 
 def expand(recipe: Recipe, names: Sequence[str]) -> list[Rule]:
@@ -60,6 +62,8 @@ def select(store: Store, engine: Engine, recipe: Recipe, data: Data) -> list[Sel
                 run.dedup(rule, store, engine, data)
             elif isinstance(rule, QuantileRule):
                 run.quantile(rule)
+            elif isinstance(rule, SampleRule):
+                run.sample(rule)
             elif isinstance(rule, ValueRule):
                 run.value(rule)
         selection = run.finish(name, recipe.alarm)
@@ -78,16 +82,17 @@ class _Run:
         has_language, has_tokens = LANGUAGE in signals.column_names, TOKENS in signals.column_names
         self.languages = self.column(LANGUAGE).fill_null("unknown") if has_language else none.fill_null("unknown")
         self.tokens = self.column(TOKENS) if has_tokens else pa.nulls(self.count, pa.int64())
-        self.bytes = signals["bytes"].combine_chunks()
+        self.bytes = self.column("bytes")
         self.steps: list[Step] = []
         self.failed: list[tuple[str, Mask]] = []  # every rule's failures among readable rows
-        self.notes: list[pa.Array] = []  # and what they looked at, as JSON members
+        self.notes: list[pa.Array] = []  # and what these rows were judged by, as JSON members
         self.evidence: dict[str, pa.Table] = {}
         self.dedup_steps: list[tuple[Mask, Mask]] = []
         self._read()
 
     def column(self, name: str) -> pa.Array:
-        return self.signals[name].combine_chunks()
+        chunks = self.signals[name]
+        return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()  # which copies even a single one
 
     def _read(self) -> None:
         """The built-in first rule: what has no content goes, with the problem as the reason."""
@@ -111,13 +116,17 @@ class _Run:
             )
         )
 
-    def _apply(self, rule: Rule, failed: Mask, note: pa.Array, broken: Mask | None = None) -> None:
-        """Record a rule's failures; `broken` rows errored: the rule had to judge them and could not."""
+    def _apply(self, rule: Rule, failed: Mask, note: Note, broken: Mask | None = None) -> None:
+        """Record a rule's failures; `broken` rows errored: the rule had to judge them and could not.
+
+        Notes are made of the rows that failed alone: those of all rows would weigh more than all that is known of them.
+        """
         seen = self.alive.copy()
         broken = np.zeros(self.count, dtype=np.bool_) if broken is None else broken & seen
         dropped = failed & seen & ~broken
-        self.failed.append((rule.name, failed & self.readable))
-        self.notes.append(note)
+        marked = failed & self.readable
+        self.failed.append((rule.name, marked))
+        self.notes.append(note(pa.array(marked)))
         self.reason = pc.if_else(pa.array(dropped | broken), rule.name, self.reason)
         self.alive &= ~(dropped | broken)
         self.errored |= broken
@@ -125,23 +134,42 @@ class _Run:
 
     def value(self, rule: ValueRule) -> None:
         values = self.column(rule.column)
-        failed = fails(rule, values, self.languages)
+        failed = fails(rule, values, self._groups(rule.groups))
         broken = self._broken(rule.column, values)
-        self._apply(rule, failed, reasons.value_note(rule.name, values, self._error(rule.column)), broken)
+        self._apply(rule, failed, self._value_note(rule.name, rule.column), broken)
+
+    def _value_note(self, rule: str, column: str) -> Note:
+        values, error = self.column(column), self._error(column)
+        return lambda rows: reasons.value_note(rule, values.filter(rows), None if error is None else error.filter(rows))
 
     def quantile(self, rule: QuantileRule) -> None:
         values = self.column(rule.column)
         broken = self._broken(rule.column, values)
         numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
         weights = self._weights(rule.by)
-        groups = self._groups(rule.within)
+        coded = self._groups(rule.within).dictionary_encode()
+        # Names from the dictionary: one object for each group, not for each row.
+        groups = np.array(coded.dictionary.to_pylist(), dtype=object)[coded.indices.to_numpy()]
         here = self.alive & ~np.isnan(numbers)
         cuts = quantile_cuts(rule, numbers[here], weights[here], groups[here].tolist()) if here.any() else {}
         failed = beyond_cut(rule, numbers, groups.tolist(), cuts)
         if rule.missing == "drop":
             failed |= np.isnan(numbers)
-        self._apply(rule, failed, reasons.value_note(rule.name, values, self._error(rule.column)), broken)
+        self._apply(rule, failed, self._value_note(rule.name, rule.column), broken)
         self.steps[-1].cuts.update(cuts)
+
+    def sample(self, rule: SampleRule) -> None:
+        groups = self._groups(rule.groups).dictionary_encode()
+        names = groups.dictionary.to_pylist()
+        rates = np.array([rule.per.get(name, rule.sample) for name in names], dtype=np.float64)
+        rate, draw = rates[groups.indices.to_numpy()], draws(self.column("blob_id"), rule.seed)
+
+        def note(rows: pa.Array) -> pa.Array:
+            named = groups.filter(rows).cast(pa.string())
+            return reasons.sample_note(rule.name, named, pa.array(rate).filter(rows), pa.array(draw).filter(rows))
+
+        self._apply(rule, draw >= rate, note)
+        self.steps[-1].cuts.update(zip(names, rates.tolist(), strict=True))
 
     def dedup(self, rule: DedupRule, store: Store, engine: Engine, data: Data) -> None:
         names = ["occurrence_id", "source", "repo", "revision", "path", "blob_id"]
@@ -154,12 +182,9 @@ class _Run:
         index = np.flatnonzero(self.alive)
         failed = np.zeros(self.count, dtype=np.bool_)
         failed[index[found.dropped]] = True
-        notes = pa.nulls(self.count, pa.string())
-        if found.dropped.any():
-            notes = pc.replace_with_mask(notes, pa.array(failed), found.notes)
         self.evidence[rule.name] = found.evidence
         self.dedup_steps.append((self.alive.copy(), failed))
-        self._apply(rule, failed, reasons.wrap(rule.name, notes))
+        self._apply(rule, failed, lambda _: reasons.wrap(rule.name, found.notes))
 
     def finish(self, corpus: str, alarm: AlarmSettings) -> Selection:
         """The decisions table out of what the rules left."""
@@ -199,11 +224,13 @@ class _Run:
         values = self.tokens if by == "tokens" else self.bytes
         return np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.float64)
 
-    def _groups(self, within: str) -> npt.NDArray[np.object_]:
-        if within == "all":
-            return np.full(self.count, "all", dtype=object)
-        values = self.languages if within == "language" else self.column("source")
-        return np.asarray(values.to_numpy(zero_copy_only=False), dtype=object)
+    def _groups(self, what: str) -> pa.Array:
+        """The group of every row: `all`, its language, its source, or its value of a column."""
+        if what == "all":
+            return pa.array(["all"]).take(pa.array(np.zeros(self.count, dtype=np.int32)))
+        if what == "language":
+            return self.languages
+        return self.column(what).cast(pa.string()).fill_null(NO_GROUP)
 
     def _alarms(self, alarm: AlarmSettings) -> list[str]:
         """Groups that lost an unusual share of their files to deduplication."""

@@ -18,6 +18,13 @@ def value_note(rule: str, values: pa.Array, errors: pa.Array | None) -> pa.Array
     return wrap(rule, texts)
 
 
+def sample_note(rule: str, groups: pa.Array, rates: pa.Array, draws: pa.Array) -> pa.Array:
+    """JSON members `"rule": {"group", "rate", "draw"}`: what was drawn for every row, and the rate that it missed."""
+    parts = [json_text(groups), json_text(rates), json_text(draws)]
+    texts = pc.binary_join_element_wise('{"group": ', parts[0], ', "rate": ', parts[1], ', "draw": ', parts[2], "}", "")
+    return wrap(rule, texts)
+
+
 def wrap(rule: str, texts: pa.Array) -> pa.Array:
     """JSON members `"rule": text`; a null text stays a JSON null."""
     return pc.binary_join_element_wise(json.dumps(rule) + ": ", texts.fill_null("null"), "")
@@ -53,16 +60,20 @@ def failed_rules(failed: Sequence[tuple[str, Mask]], problem: pa.Array) -> pa.Ar
 
 
 def join_notes(failed: Sequence[tuple[str, Mask]], notes: Sequence[pa.Array], count: int) -> pa.Array:
-    """One JSON object a row with the notes of the rules it failed; null where it failed none."""
-    anywhere = np.logical_or.reduce([mask for _, mask in failed]) if failed else np.zeros(count, dtype=np.bool_)
-    if not anywhere.any():
+    """One JSON object a row with the notes of the rules it failed; null where it failed none.
+
+    Args:
+        failed: rules in order, each with the rows that failed it.
+        notes: for each rule the members of those rows alone.
+        count: how many rows there are.
+    """
+    rows = np.concatenate([np.zeros(0, np.int64), *(np.flatnonzero(mask) for _, mask in failed)])
+    if not len(rows):
         return pa.nulls(count, pa.string())
-    here = pa.array(anywhere)
-    parts = [
-        pc.if_else(pa.array(mask), note, pa.scalar(None, pa.string())).filter(here)
-        for (_, mask), note in zip(failed, notes, strict=True)
-    ]
-    # Arrow leaves out rows of nulls alone when it skips nulls (pyarrow 25), so only rows with a note are joined.
-    joined = pc.binary_join_element_wise(*parts, ", ", null_handling="skip")
+    texts = pa.concat_arrays(notes).take(pa.array(np.argsort(rows, kind="stable")))
+    sizes = np.bincount(rows, minlength=count)
+    here = sizes > 0
+    offsets = np.concatenate([[0], np.cumsum(sizes[here])]).astype(np.int32)
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), ", ")
     whole = pc.binary_join_element_wise("{", joined, "}", "")
-    return pc.replace_with_mask(pa.nulls(count, pa.string()), here, whole)
+    return pc.replace_with_mask(pa.nulls(count, pa.string()), pa.array(here), whole)

@@ -1,6 +1,6 @@
 """What a selection is: the decisions, what each rule did, and the evidence; how it is stored and read back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -17,7 +17,8 @@ class Step:
         setting: the rule as the recipe has it; None for `readable`.
         seen, dropped, errored: occurrences that reached the rule, and what it did with them.
         dropped_bytes, dropped_tokens: the same drops by weight.
-        cuts: for quantile rules the value below (above) which rows went, by group (`all`, a language, a source).
+        cuts: by group (`all`, a language, a source, a value of a column): for quantile rules the value below (above)
+            which rows went, for samples the share that stays.
     """
 
     rule: str
@@ -49,6 +50,12 @@ class Selection:
     steps: list[Step]
     evidence: dict[str, pa.Table]
     alarms: list[str]
+
+
+def without_rows(selection: Selection) -> Selection:
+    """What there is to say of a selection once it is stored: what its rules did. Its tables are gone from memory."""
+    empty = {"decisions": selection.decisions, "signals": selection.signals}
+    return replace(selection, evidence={}, **{name: table.schema.empty_table() for name, table in empty.items()})
 
 
 def write_selection(store: Store, folder: str, selection: Selection) -> None:

@@ -14,20 +14,20 @@ from codemill.recipe import Bounds, QuantileRule, Scalar, ValueRule
 Mask = npt.NDArray[np.bool_]
 
 
-def fails(rule: ValueRule, values: pa.Array, languages: pa.Array) -> Mask:
-    """Rows that break the rule, each under the bounds of its language. Rows without a value are judged by `missing`.
+def fails(rule: ValueRule, values: pa.Array, groups: pa.Array) -> Mask:
+    """Rows that break the rule, each under the bounds of its group. Rows without a value are judged by `missing`.
 
     Args:
         rule: the rule.
         values: the rule's column, n rows.
-        languages: language of each row, n rows.
+        groups: what the rule tells apart, n names.
 
     Raises:
         RecipeError: a bound can't be compared with the column's type.
     """
     failed = outside(rule.name, rule, values)
-    for language, bounds in rule.per_language.items():
-        here = to_mask(pc.equal(languages, language))
+    for group, bounds in rule.limits.items():
+        here = to_mask(pc.equal(groups, group))
         if here.any():
             failed[here] = outside(rule.name, bounds, values.filter(pa.array(here)))
     failed[to_mask(pc.is_null(values))] = rule.missing == "drop"
@@ -109,6 +109,22 @@ def beyond_cut(
     limits = np.array([cuts.get(group, np.nan) for group in groups], dtype=np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray(values < limits if rule.drop_lowest is not None else values > limits)
+
+
+def draws(blobs: pa.Array, seed: int) -> npt.NDArray[np.float64]:
+    """A number in [0, 1) for each blob id, as if drawn: SplitMix64's finalizer over its first 64 bits and the seed.
+
+    Rows without a blob get 0.
+    """
+    texts = pc.utf8_slice_codeunits(blobs, 0, 16).fill_null("0" * 16).to_pylist()
+    values = np.frombuffer(bytes.fromhex("".join(texts)), ">u8").astype(np.uint64)
+    start = (seed + 1) * 0x9E3779B97F4A7C15 % 2**64
+    with np.errstate(over="ignore"):
+        values = values ^ np.uint64(start)
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        values ^= values >> np.uint64(31)
+    return np.asarray((values >> np.uint64(11)) / 2.0**53)
 
 
 def rank(table: pa.Table, prefer: Sequence[str]) -> npt.NDArray[np.int64]:

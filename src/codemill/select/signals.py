@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from codemill.annotate.run import Data
 from codemill.engine import Engine, Join
 from codemill.errors import ConservationError, RecipeError
-from codemill.recipe import CorpusSettings, DedupRule, QuantileRule, Rule, ValueRule
+from codemill.recipe import CorpusSettings, DedupRule, QuantileRule, Rule, SampleRule, ValueRule
 from codemill.schema import OCCURRENCE
 from codemill.store import Store
 
@@ -18,13 +18,22 @@ DEPTH = "occurrence.depth"  # folders above the file; copies within other projec
 BASE = ("occurrence_id", "source", "repo", "revision", "path", "blob_id", "bytes", "problem")
 
 
+def groups_of(rule: Rule | None) -> str:
+    """What a rule tells apart: `all` (nothing), `language`, `source`, or a column."""
+    if isinstance(rule, QuantileRule):
+        return rule.within
+    return rule.groups if isinstance(rule, ValueRule | SampleRule) else "all"
+
+
 def wanted_columns(rules: Iterable[Rule], corpora: Iterable[CorpusSettings]) -> list[str]:
     """Every `annotator.field` that these rules look at or these corpora write."""
     columns: dict[str, None] = {}
     for rule in rules:
         if isinstance(rule, ValueRule | QuantileRule):
             columns[rule.column] = None
-        elif isinstance(rule, DedupRule):
+        if "." in (groups := groups_of(rule)):
+            columns[groups] = None
+        if isinstance(rule, DedupRule):
             columns.update({name.removeprefix("-"): None for name in rule.prefer})
             if rule.on is not None:
                 columns[rule.on] = None
