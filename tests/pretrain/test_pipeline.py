@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +18,7 @@ from codemill.pretrain.write import write_shard
 from codemill.report.summary import RunSummary
 from codemill.store import Store
 from codemill.tokens.tokenizer import open_tokenizer
+from tests.conftest import python_module
 from tests.pretrain.corpora import texts, train_tokenizer, write_files, write_samples
 
 FILES, PAGES, SAMPLES = texts(60), texts(30, seed=1), 100
@@ -313,3 +315,23 @@ def test_a_tokenizer_is_trained_where_there_is_none(corpora, tmp_path):
     stamp = path.stat().st_mtime_ns
     assert run(recipe(corpora, tmp_path, tokenizer=own)).phases == summary.phases
     assert path.stat().st_mtime_ns == stamp
+
+
+def test_repositories_become_long_documents(corpora, tmp_path):
+    files = [
+        {"path": f"module_{number}.py", "content": python_module(number), "language": "Python", "bytes": 1000}
+        for number in range(12)
+    ]
+    rows = [
+        {"source": "s", "repo": f"r{number}", "revision": "", "part": 0, "file_count": 12, "files": files}
+        for number in range(3)
+    ]
+    (tmp_path / "repositories").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "repositories" / "a.parquet")
+    made = recipe(corpora, tmp_path).model_dump(mode="json")
+    made["source"][1] |= {"path": str(tmp_path / "repositories"), "longcontext": {"window": 2048, "header": "comment"}}
+    summary = run(PretrainRecipe.model_validate(made))
+    assert 3 < summary.sources["pages"]["documents"] < 36  # several files in each, and more than one for a repository
+    tokenizer = open_tokenizer(corpora / "tokenizer.json")
+    found = "\n".join(text for text, _ in whole_texts(tmp_path / "shards" / "regular" / "base" / "parquet", tokenizer))
+    assert "module_0.py" in found

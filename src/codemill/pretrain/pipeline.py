@@ -9,12 +9,14 @@ from typing import Any
 
 from codemill.corpus.assemble import check_output
 from codemill.errors import RecipeError
+from codemill.longcontext.run import make_documents
+from codemill.longcontext.settings import LongContextSettings
 from codemill.pretrain.draw import Draw, Stream, amounts
 from codemill.pretrain.encode import TokenTables
-from codemill.pretrain.inputs import find_parts
+from codemill.pretrain.inputs import InputPart, find_parts
 from codemill.pretrain.plan import Layout, lay_out, write_listings
 from codemill.pretrain.report import build_pretrain_report, dataset_card
-from codemill.pretrain.settings import PhaseSettings, PretrainRecipe, StageSettings
+from codemill.pretrain.settings import MixtureSource, PhaseSettings, PretrainRecipe, StageSettings
 from codemill.pretrain.summary import PretrainSummary
 from codemill.pretrain.tally import SourceAccount, account, by_source, totals
 from codemill.pretrain.tokenize import tokenizer_of
@@ -48,9 +50,14 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         """
         with self.store.lock():
             self.store.create()
-            self.files = {source.name: find_parts(source) for source in self.recipe.source}
+            self.files = {one.name: find_parts(one) for one in self.recipe.source if not one.longcontext}
             if self.recipe.tokenizer.train and not Path(self.recipe.tokenizer.path).exists():
                 self.stage("tokenizer", partial(self._train, self.recipe.tokenizer.train))
+            for source in self.recipe.source:
+                if source.longcontext:
+                    self.files[source.name] = self.stage(
+                        source.name, partial(self._lengthen, source, source.longcontext)
+                    )
             self.tables = self.stage("encode", self._encode)
             self.streams = {
                 source.name: Stream(partial(self.tables.load, source.name), self.recipe.seed, source.repeats)
@@ -69,6 +76,17 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         paths = list(dict.fromkeys(part.path for parts in self.files.values() for part in parts))
         done = train(paths, self.recipe.tokenizer.path, settings)
         return done, f"{done.vocab_size:,} tokens out of {done.documents:,} documents, {done.bytes / 1e6:,.1f} MB"
+
+    def _lengthen(self, source: MixtureSource, settings: LongContextSettings) -> tuple[list[InputPart], str]:
+        """Long documents out of a source, in the store."""
+        counted = settings.tokenizer or self.recipe.tokenizer.path
+        folder = self.store.url(f"longcontext/{source.name}")
+        made = make_documents(self.engine, [source.path], folder, settings.model_copy(update={"tokenizer": counted}))
+        documents = self.store.url(f"longcontext/{source.name}/documents")
+        dropped = "".join(f", {count:,} {reason}" for reason, count in made["dropped"].items())
+        return find_parts(source.model_copy(update={"path": documents})), (
+            f"{made['sequences']:,} long documents of {made['kept']:,} of {made['files']:,} files{dropped}"
+        )
 
     def _encode(self) -> tuple[TokenTables, str]:
         """What every source is drawn from first, so that mistakes in any of them end the run before shards are made."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from codemill.longcontext.settings import LongContextSettings
 from codemill.recipe import FILE_NAME, EngineSettings, Strict, load_recipe_as
 from codemill.shards import ShardSettings
 from codemill.tokens.settings import BpeSettings, FimSettings
@@ -32,6 +33,9 @@ class MixtureSource(Strict):
         default_factory=dict, description="ours -> theirs, where the names differ from those of codemill's corpora"
     )
     fim: bool = Field(True, description="whether a phase's fill-in-the-middle applies; never to documents with targets")
+    longcontext: LongContextSettings | None = Field(
+        None, description="make long documents of it first: repositories in the order of their imports, long files"
+    )
     repeats: int = Field(4, ge=1, description="most passes over the source in the whole run")
 
 
@@ -123,6 +127,8 @@ class PretrainRecipe(Strict):
                     if name not in sources:
                         place = f"phase.{phase.name}.stage.{stage.name}.weights"
                         raise ValueError(f"{place}: expected names of sources ({', '.join(sources)}), got {name!r}")
+        if self.tokenizer.train and all(source.longcontext for source in self.source):
+            raise ValueError("tokenizer.train: expected a source without longcontext to train on, got none")
         drawn = {name for phase in self.phase for stage in phase.stage for name in stage.weights}
         if idle := [name for name in sources if name not in drawn]:
             raise ValueError(f"source: expected every source in the weights of a stage, got {idle[0]!r} in none")
