@@ -82,6 +82,12 @@ def _modules(files: Files, members: dict[int, Member], folders: set[str]) -> dic
             modules[stated[1].strip('"')] = files.folder(index)
     if modules:
         return modules
+    # The end of a folder's path -> what stands before it.
+    ends: dict[str, list[str]] = {}
+    for folder in folders:
+        parts = folder.split("/")
+        for cut in range(len(parts)):
+            ends.setdefault("/".join(parts[cut:]), []).append("/".join(parts[:cut]))
     votes: Counter[tuple[str, str]] = Counter()
     for member in members.values():
         for path in (unquote(quoted) for quoted in member.all("import")):
@@ -89,9 +95,8 @@ def _modules(files: Files, members: dict[int, Member], folders: set[str]) -> dic
             if "." not in parts[0]:
                 continue
             for cut in range(1, len(parts)):
-                if "/".join(parts[cut:]) in folders:
-                    votes["/".join(parts[:cut]), ""] += 1
-    best = max(votes.items(), key=lambda item: (item[1], -len(item[0][0]), item[0]), default=None)
+                votes.update(("/".join(parts[:cut]), root) for root in ends.get("/".join(parts[cut:]), ()))
+    best = max(votes.items(), key=lambda item: (item[1], -len(item[0][0]), -len(item[0][1]), item[0]), default=None)
     return {best[0][0]: best[0][1]} if best else {}
 
 
