@@ -7,6 +7,7 @@ their values.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from codemill.shards.samples import TYPES, payload, pieces, table_of_offsets
 
 # LitData's names of tensors of one axis, by type; whole numbers are Python's.
 LEAVES = {"int32": "no_header_tensor:16", "uint8": "no_header_tensor:11", "int64": "int"}
-LEAF = {"type": None, "context": None, "children_spec": []}
+LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
 
 
 class LitdataShards(Writer):
@@ -26,7 +27,7 @@ class LitdataShards(Writer):
     default_bytes = 1 << 26
 
     def _row_bytes(self, batch: pa.RecordBatch) -> Ints:
-        return payload(batch) + 4 + 4 * batch.num_columns
+        return np.asarray(payload(batch) + 4 + 4 * batch.num_columns)
 
     def _save(self, rows: pa.RecordBatch, name: str) -> list[Path]:
         items = []

@@ -1,6 +1,7 @@
 """What the two formats of samples with a table of offsets share: columns of a row as bytes, one after the other."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,8 @@ def column_bytes(rows: pa.RecordBatch, name: str) -> tuple[memoryview, Ints]:
         values, offsets = flat(rows, name)
     else:
         values, offsets = rows.column(name).to_numpy(), np.arange(rows.num_rows + 1, dtype=np.int64)
-    return memoryview(np.ascontiguousarray(values, kind)).cast("B"), offsets * kind.itemsize
+    data: Any = np.ascontiguousarray(values, kind)
+    return memoryview(data).cast("B"), offsets * kind.itemsize
 
 
 def pieces(rows: pa.RecordBatch, names: list[str]) -> Iterator[list[memoryview]]:
