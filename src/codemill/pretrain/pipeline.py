@@ -28,6 +28,8 @@ from codemill.store import Store
 from codemill.tokens.bpe import Training, train
 from codemill.tokens.settings import BpeSettings
 
+# Tokens that are written, and spread, in the time in which a parser reads a byte: what the engine weighs work by.
+WRITE_PACE, SPREAD_PACE = 2, 8
 Packed = tuple[dict[str, int], dict[str, dict[str, Any]]]
 
 
@@ -177,7 +179,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
             tasks = [self._task(phase, stage, part, layout.tokens[part], batches[part]) for part in missing]
             for task in tasks:
                 task |= {"done": f"{done}/{task['part']}.json"}
-            weight = 8 * sum(layout.tokens[part] for part in missing)
+            weight = sum(layout.tokens[part] for part in missing) // WRITE_PACE
             list(self.engine.map("codemill.pretrain.write:write_shard", tasks, weight))
         replies = [self.store.read_json(f"{done}/{part}.json") for part in range(len(layout.tokens))]
         formats: dict[str, dict[str, Any]] = {}
@@ -213,8 +215,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         """Sort the documents by shard; for each shard, its batches as (file, number)."""
         tasks = write_listings(self.store, layout, scratch)
         batches: list[list[tuple[str, int]]] = [[] for _ in layout.tokens]
-        weight = 4 * sum(layout.tokens)
-        for reply in self.engine.map("codemill.pretrain.spread:spread_file", tasks, weight // 10):
+        for reply in self.engine.map("codemill.pretrain.spread:spread_file", tasks, sum(layout.tokens) // SPREAD_PACE):
             for number, shard in enumerate(reply["shards"]):
                 batches[shard].append((reply["out"], number))
         return [sorted(one) for one in batches]
