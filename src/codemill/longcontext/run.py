@@ -17,6 +17,7 @@ from codemill.schema import blob_id, digest
 from codemill.store import Store
 
 SUMMARY = "longcontext.json"
+BEGUN = ".longcontext.json"  # marks a folder as one of long context before there is a summary
 NESTED = ("dropped", "parsed")
 
 
@@ -43,13 +44,23 @@ def make_documents(
         ConservationError: a file of the input is in no sequence and was not dropped.
     """
     output = Store(output_folder)
-    _check_output(output)
+    _check_output(output, inputs)
     measure_with(settings.tokenizer, settings.bytes_per_token)  # a tokenizer that can't be opened is said at once
     found = find_inputs(inputs)
     ranking = rank(found, settings)
+    with output.lock():
+        return _make(engine, output, (found, ranking), settings)
+
+
+def _make(
+    engine: Engine, output: Store, ranked: tuple[list[Input], Ranking], settings: LongContextSettings
+) -> dict[str, Any]:
+    found, ranking = ranked
     if output.exists(SUMMARY):
         output.delete(SUMMARY)
-    output.write_json(".longcontext-begun.json", {})
+    output.write_json(BEGUN, {})
+    for left in Path(output.base).rglob(".*.part") if output.local else ():
+        left.unlink()  # by killed writers; nobody else writes now
     tasks = [_task(output, one, files, ranking, settings) for one, files in zip(found, ranking.files, strict=True)]
     names = [task["name"] for task in tasks]
     twice = next((task["input"]["path"] for task in tasks if names.count(task["name"]) > 1), None)
@@ -63,14 +74,20 @@ def make_documents(
     return {**summary, "parts_made": len(missing)}
 
 
-def _check_output(output: Store) -> None:
-    known = {SUMMARY, "parts", *TABLES}
-    if output.local and Path(output.base).is_file():
-        raise InputError(f"out {output.root}: expected a folder, got a file")
-    if output.exists(SUMMARY) or output.exists(".longcontext-begun.json"):
+def _check_output(output: Store, inputs: Sequence[str]) -> None:
+    """Raise where an output would overwrite what is none, or be read as its own input."""
+    if output.local:
+        place = Path(output.base).resolve()
+        if place.is_file():
+            raise InputError(f"out {output.root}: expected a folder, got a file")
+        for one in (Path(path).resolve() for path in inputs if "://" not in path):
+            if one == place or one in place.parents or place in one.parents:
+                raise InputError(f"out {output.root}: expected a folder apart from the corpora, got {one}")
+    if output.exists(SUMMARY) or output.exists(BEGUN):
         return
-    if output.files("") or (output.local and any(Path(output.base).glob("*"))):
-        raise InputError(f"out {output.root}: expected a new folder or one of long context, got other files ({known})")
+    visible = output.local and any(path.name[0] != "." for path in Path(output.base).glob("*"))
+    if visible or output.files(""):
+        raise InputError(f"out {output.root}: expected a new folder or one of long context, got other files")
 
 
 def _task(output: Store, one: Input, files: int, ranking: Ranking, settings: LongContextSettings) -> Task:
