@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-web test test-llama check format docs clean
+.PHONY: demo demo-web demo-pretrain test test-llama check format docs clean
 
 demo: $(READY)
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest demo/packages --requirement recipes/demo-packages.txt
@@ -19,6 +19,11 @@ demo-web: $(READY)
 	  || echo "demo-web: no manuals: apt-get could not download them (apt-get update may help)"; fi
 	$(BIN)/python -m codemill.web.pack demo-web/pages.warc.gz demo-web/packages/* demo-web/manuals
 	$(BIN)/codemill run recipes/web.toml
+
+# Files, pages and this clone's own history to packed shards for both phases of training.
+demo-pretrain: demo demo-web
+	$(BIN)/codemill run recipes/demo-commits.toml
+	$(BIN)/codemill run recipes/pretrain.toml
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -41,7 +46,7 @@ docs: $(READY)
 	$(BIN)/python -m codemill.docs
 
 clean:
-	rm -rf demo demo-web build dist $(VENV)
+	rm -rf demo demo-web demo-commits demo-pretrain build dist $(VENV)
 
 # Debian and Ubuntu split ensurepip off into python3-venv: install it where we may, else say so.
 $(READY): pyproject.toml
