@@ -18,6 +18,7 @@ REGISTRY = {
     "secrets": "codemill.annotate.secrets:SecretsAnnotator",
     "minhash": "codemill.dedup.minhash:MinHashAnnotator",
     "quality": "codemill.annotate.quality:QualityAnnotator",
+    "contamination": "codemill.annotate.contamination:ContaminationAnnotator",
     # Of recipes of kind `commits`, where they always run.
     "commit": "codemill.commits.table:CommitTable",
     "repository": "codemill.commits.table:RepositoryTable",
