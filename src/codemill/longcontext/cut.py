@@ -2,7 +2,8 @@
 
 Components that fit the window are never cut. Units are merged along their heaviest edges for their size, as multilevel
 graph partitioners coarsen (Holtgrewe, Sanders and Schulz, IPDPS 2010), clusters are packed into windows, and single
-units are then moved wherever that keeps more edges together (Fiduccia and Mattheyses, DAC 1982).
+units are then moved or swapped wherever that keeps more edges together (Fiduccia and Mattheyses, DAC 1982; Kernighan
+and Lin, Bell Syst. Tech. J. 1970).
 """
 
 import heapq
@@ -19,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 # Neighbours in a folder are drawn together where no edge says otherwise.
 FOLDER_WEIGHT = 0.05
 PASSES = 20
+LEAST = 1e-9  # gains below are rounding
 
 
 def fill(files: Sequence[int] | Ints, sizes: Ints, window: int) -> Ints:
@@ -172,47 +174,95 @@ def _pack(clusters: Ints, sizes: Ints, edges: tuple[Ints, Ints, Floats], window:
 
 
 def _refined(bins: Ints, sizes: Ints, edges: tuple[Ints, Ints, Floats], window: int) -> Ints:
-    """Bins after moves that keep more weight together."""
+    """Bins after moves and swaps that keep more weight together."""
     if not len(bins):
         return bins
     offsets = offsets_of(len(bins), edges[0])
-    return np.asarray(_move(bins.copy(), sizes, offsets, edges[1], edges[2], window))
+    return np.asarray(_improve((bins.copy(), sizes, offsets, edges[1], edges[2]), window))
+
+
+# What the kernels pass on: the bin of each unit, its size, and its edges (where they begin, targets, weights).
+State = tuple[Ints, Ints, Ints, Ints, Floats]
 
 
 @numba.njit(cache=True)
-def _move(  # noqa: PLR0917 - a kernel takes its arrays one by one
-    bins: Ints, sizes: Ints, offsets: Ints, targets: Ints, weights: Floats, window: int
-) -> Ints:
-    """Move single units to the bin with which they share most weight, while one gains."""
-    count = bins.max() + 1
-    load = np.zeros(count, np.int64)
+def _improve(state: State, window: int) -> Ints:
+    """Move a unit to the bin that it shares most weight with, or swap it with one there, while something is gained."""
+    bins, sizes, offsets, targets, weights = state
+    loads = np.zeros(bins.max() + 1, np.int64)
+    members = [[0] for _ in loads]
+    for own in members:
+        own.pop()
     for unit in range(len(bins)):
-        load[bins[unit]] += sizes[unit]
-    pull = np.zeros(count)
-    touched = np.empty(len(bins), np.int64)
+        loads[bins[unit]] += sizes[unit]
+        members[bins[unit]].append(unit)
+    pulls = np.zeros(len(loads))
     for _ in range(PASSES):
-        moved = False
+        changed = False
         for unit in range(len(bins)):
             here = bins[unit]
-            seen = 0
             for edge in range(offsets[unit], offsets[unit + 1]):
-                place = bins[targets[edge]]
-                if pull[place] == 0.0:
-                    touched[seen] = place
-                    seen += 1
-                pull[place] += weights[edge]
-            best, most = here, pull[here] + 1e-9
-            for index in range(seen):
-                place = touched[index]
-                if pull[place] > most and load[place] + sizes[unit] <= window:
-                    best, most = place, pull[place]
-            for index in range(seen):
-                pull[touched[index]] = 0.0
+                pulls[bins[targets[edge]]] += weights[edge]
+            best, partner = _best(unit, state, pulls, loads, members, window)
+            for edge in range(offsets[unit], offsets[unit + 1]):
+                pulls[bins[targets[edge]]] = 0.0
             if best != here:
-                load[here] -= sizes[unit]
-                load[best] += sizes[unit]
-                bins[unit] = best
-                moved = True
-        if not moved:
+                changed = True
+                _put(unit, best, bins, sizes, loads, members)
+                if partner >= 0:
+                    _put(partner, here, bins, sizes, loads, members)
+        if not changed:
             break
     return bins
+
+
+@numba.njit(cache=True)
+def _best(  # noqa: PLR0917 - a kernel takes its arrays one by one
+    unit: int, state: State, pulls: Floats, loads: Ints, members: list[list[int]], window: int
+) -> tuple[int, int]:
+    """The bin where a unit gains most, and the unit to swap it with, or -1; its own bin where it gains nowhere."""
+    bins, sizes, offsets, targets, _ = state
+    here = bins[unit]
+    best, most, partner = here, LEAST, -1
+    for edge in range(offsets[unit], offsets[unit + 1]):
+        place = bins[targets[edge]]
+        gain = pulls[place] - pulls[here]
+        if place == here or gain <= most:
+            continue
+        if loads[place] + sizes[unit] <= window:
+            best, most, partner = place, gain, -1
+            continue
+        for other in members[place]:
+            grown = loads[here] - sizes[unit] + sizes[other]
+            if grown <= window and loads[place] - sizes[other] + sizes[unit] <= window:
+                both = gain + _gain_of(other, unit, here, state)
+                if both > most:
+                    best, most, partner = place, both, other
+    return best, partner
+
+
+@numba.njit(cache=True)
+def _gain_of(unit: int, other: int, place: int, state: State) -> float:
+    """What a unit gains in a bin that `other` leaves for the unit's own."""
+    bins, _, offsets, targets, weights = state
+    gain = 0.0
+    for edge in range(offsets[unit], offsets[unit + 1]):
+        target = targets[edge]
+        if target == other:
+            gain -= 2 * weights[edge]
+        if bins[target] == place:
+            gain += weights[edge]
+        elif bins[target] == bins[unit]:
+            gain -= weights[edge]
+    return gain
+
+
+@numba.njit(cache=True)
+def _put(  # noqa: PLR0917 - as above
+    unit: int, place: int, bins: Ints, sizes: Ints, loads: Ints, members: list[list[int]]
+) -> None:
+    members[bins[unit]].remove(unit)
+    members[place].append(unit)
+    loads[bins[unit]] -= sizes[unit]
+    loads[place] += sizes[unit]
+    bins[unit] = place
