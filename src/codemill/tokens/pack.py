@@ -82,14 +82,15 @@ def pack(lengths: npt.ArrayLike, size: int, method: Method = "best_fit", seed: i
     if method == "concatenate":
         documents, begins, ends = _cut_stream(sizes, size)
         places = (np.cumsum(ends - begins) - (ends - begins)) // size
+        count = int(places.max(initial=-1)) + 1
+        offsets = np.searchsorted(places, np.arange(count + 1)).astype(np.int64)
     else:
         documents, begins, ends = _cut_documents(sizes, size)
-        places = _best_fit(ends - begins, size)
-        places = _shuffled(int(places.max(initial=-1)) + 1, seed)[places]
-        order = np.argsort(places, kind="stable")
-        documents, begins, ends, places = documents[order], begins[order], ends[order], places[order]
-    count = int(places.max(initial=-1)) + 1
-    offsets = np.searchsorted(places, np.arange(count + 1)).astype(np.int64)
+        order, _ = _sorted(size - (ends - begins), size)
+        places = _best_fit(ends - begins, order, size)
+        count = int(places.max(initial=-1)) + 1
+        order, offsets = _sorted(_shuffled(count, seed)[places], count)
+        documents, begins, ends = documents[order], begins[order], ends[order]
     fragments = np.bincount(documents, minlength=len(sizes))
     return Packing(size, offsets, documents, begins, ends, int((fragments > 1).sum()))
 
@@ -141,10 +142,30 @@ def _cut_stream(lengths: Ints, size: int) -> tuple[Ints, Ints, Ints]:
 
 
 @numba.njit(cache=True)
-def _best_fit(lengths: Ints, size: int) -> Ints:
+def _sorted(keys: Ints, count: int) -> tuple[Ints, Ints]:
+    """A stable order by keys below `count`, and where each key begins in it; by counting, in O(n + count)."""
+    offsets = np.zeros(count + 1, np.int64)
+    for key in keys:
+        offsets[key + 1] += 1
+    offsets = np.cumsum(offsets)
+    free = offsets.copy()
+    order = np.empty(len(keys), np.int64)
+    for place in range(len(keys)):
+        order[free[keys[place]]] = place
+        free[keys[place]] += 1
+    return order, offsets
+
+
+@numba.njit(cache=True)
+def _best_fit(lengths: Ints, order: Ints, size: int) -> Ints:
     """The sequence of each piece, none longer than `size`, in O(n log size).
 
     Sequences with the same room are a stack; a binary tree over rooms says which of them are not empty.
+
+    Args:
+        lengths: of the pieces.
+        order: of decreasing length.
+        size: tokens of a sequence.
     """
     count = len(lengths)
     width = 1
@@ -155,7 +176,7 @@ def _best_fit(lengths: Ints, size: int) -> Ints:
     below = np.full(count, -1, np.int64)  # the next sequence on the same stack
     places = np.empty(count, np.int64)
     made = 0
-    for piece in np.argsort(-lengths, kind="mergesort"):
+    for piece in order:
         length = lengths[piece]
         node = width + length
         # Up until a subtree to the right holds a room, then down to its least one.

@@ -1,4 +1,4 @@
-"""Settings of everything between documents and packed sequences; recipes of kind `pretrain` hold them."""
+"""Settings of fill in the middle and of training a tokenizer; recipes of kind `pretrain` hold them."""
 
 from typing import Literal
 
@@ -31,26 +31,6 @@ class FimSettings(Strict):
         if len({self.suffix, self.prefix, self.middle}) < 3:
             raise ValueError("suffix, prefix, middle: expected three different special tokens, got equal ones")
         return self
-
-
-class TokenSettings(Strict):
-    """Which tokenizer, and which of its special tokens end documents and fill sequences."""
-
-    tokenizer: str = Field(min_length=1, description="a tokenizer.json, a folder that holds one, or an id on the hub")
-    end: str = Field("<|endoftext|>", min_length=1, description="special token after every document")
-    pad: str = Field("", description="special token that fills sequences up; empty: the same as `end`")
-
-
-class PackSettings(Strict):
-    """How documents are put into sequences of one length."""
-
-    length: int = Field(8192, gt=1, description="tokens of a sequence")
-    method: Literal["best_fit", "concatenate"] = Field(
-        "best_fit",
-        description="`best_fit` cuts only documents that are longer than a sequence and pads the rest; "
-        "`concatenate` cuts wherever a sequence is full",
-    )
-    position_ids: bool = Field(False, description="also write positions, which start anew with every document")
 
 
 class BpeSettings(Strict):

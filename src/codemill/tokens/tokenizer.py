@@ -130,7 +130,10 @@ class Tokenizer:
         if self._fast is not None:
             try:
                 return _flat(self._fast, strings)
-            except Exception:  # a limit of its regular expressions; the library's errors share no base class
+            except BaseException as error:
+                # A limit of its regular expressions, or a panic, which is no Exception: the other library knows.
+                if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                    raise
                 return self._slow_ids(strings)
         return self._slow_ids(strings)
 
