@@ -74,6 +74,19 @@ def test_a_small_repository_is_one_sequence():
     assert component.tolist() == [-1, 0, 0, -1]
 
 
+def test_the_readme_opens_the_first_sequence_of_a_repository_that_is_cut():
+    graph = build_graph(40, [Link(user, "", (user - 1,)) for user in range(1, 39)])
+    paths = [*(f"a{index:02}.py" for index in range(39)), "README.md"]
+    for size in (1, 60, 90):
+        sizes = np.array([*[10] * 39, size])
+        sequences, number, _ = lay_out(graph, paths, [True] * 39 + [False], sizes, Layout(WINDOW, "s"))
+        assert sequences[0][:2] == [39, 0]
+        assert all(sizes[number == which].sum() <= WINDOW for which in range(len(sequences)))
+    # Too long to stand beside a file: it has a sequence of its own.
+    sequences, _, _ = lay_out(graph, paths, [True] * 39 + [False], np.array([*[10] * 39, 95]), Layout(WINDOW, "s"))
+    assert sequences[-1] == [39]
+
+
 def test_without_any_edge_the_order_is_random_and_seeded():
     graph = build_graph(30, [])
     paths = [f"q{index:02}.sql" for index in range(30)]

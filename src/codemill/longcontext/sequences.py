@@ -110,9 +110,13 @@ def lay_out(
     part = _part(graph, nodes)
     order = order_files(part)
     number = np.full(graph.n, -1, np.int64)
-    number[nodes] = _cut(part, order, sizes[nodes], layout.window, [posixpath.dirname(paths[node]) for node in nodes])
+    needs = sizes[nodes]
+    hosted = readme is not None and _host(order, needs, int(sizes[readme]), layout.window)
+    number[nodes] = _cut(part, order, needs, layout.window, [posixpath.dirname(paths[node]) for node in nodes])
     first = [readme] if readme is not None else []
-    rest = np.array([*first, *loose], np.int64)
+    if hosted:
+        number[first] = number[nodes[order.files[0]]]
+    rest = np.array([*([] if hosted else first), *loose], np.int64)
     rooms = _rooms(number, sizes, layout.window)
     number[rest] = _first_fit(sizes[rest], rooms, layout.window)
     component = np.full(graph.n, -1, np.int64)
@@ -146,6 +150,17 @@ def _part(graph: Graph, nodes: Ints) -> Graph:
     users, targets = place[graph.users], place[graph.targets]
     kept = (users >= 0) & (targets >= 0)
     return Graph(len(nodes), users[kept], targets[kept], graph.imports[kept])
+
+
+def _host(order: Order, needs: Ints, size: int, window: int) -> bool:
+    """Have the first file need the README's room too, if its component can; then both open the first sequence."""
+    if not len(needs):
+        return False
+    first = order.files[0]
+    fits = int(needs[order.component == order.component[first]].sum()) + size <= window
+    if fits:
+        needs[first] += size
+    return fits
 
 
 def _cut(graph: Graph, order: Order, sizes: Ints, window: int, folders: Sequence[str]) -> Ints:

@@ -20,7 +20,7 @@ class LongContextSettings(Strict):
     )
     bytes_per_token: float = Field(3.5, gt=0, description="bytes of UTF-8 in a token, where no tokenizer counts")
     header: str = Field("comment", description="what stands before each file: a name of data/imports_headers.toml")
-    readme_first: bool = Field(True, description="a repository's README opens its first sequence")
+    readme_first: bool = Field(True, description="a repository's README opens its first sequence, if it fits there")
     score: str = Field("quality_overall", description="column of a file's score; its mean ranks repositories")
     min_score: float | None = Field(None, description="least mean score of a repository's files")
     drop_lowest: float | None = Field(None, gt=0, lt=1, description="share of repositories to drop, worst first")
