@@ -16,7 +16,7 @@ from codemill.commits.edits import apply_change
 from codemill.commits.pipeline import run_commits
 from codemill.commits.settings import CommitRecipe
 from codemill.engine import Engine
-from codemill.errors import StoreError
+from codemill.errors import InputError, StoreError
 from codemill.explain import explain
 from codemill.label.prompt import render
 from codemill.label.sampling import draw
@@ -294,6 +294,32 @@ def test_a_sample_that_does_not_come_back_is_errored(repositories, tmp_path, mon
     assert set(errored["reason"].to_pylist()) == {"round_trip"}
     assert errored.num_rows == 8
     assert summary.corpora["diff"]["files"] == 0
+
+
+def test_outputs_overwrite_nobodys_files(repositories, tmp_path):
+    settings = recipe(tmp_path, repositories)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("# Mine\n")
+    with pytest.raises(InputError, match=r"output .*: expected a folder for corpora, got one with a README\.md of its"):
+        run_commits(settings, Engine(workers=1))
+    assert not (tmp_path / "store").exists()
+    assert (tmp_path / "out" / "README.md").read_text() == "# Mine\n"
+    with pytest.raises(InputError, match="got a store"):
+        run_commits(recipe(tmp_path, repositories, output=str(a_store(tmp_path))), Engine(workers=1))
+
+
+def a_store(root):
+    Store(root / "other").create()
+    return root / "other"
+
+
+def test_corpora_that_a_recipe_no_longer_has_go(repositories, tmp_path):
+    run_commits(recipe(tmp_path, repositories), Engine(workers=1))
+    corpus = {"blocks": {"rules": [rule["name"] for rule in RULES], "format": "blocks"}}
+    run_commits(recipe(tmp_path, repositories, corpus=corpus), Engine(workers=1))
+    left = {path.parts[-3] for path in (tmp_path / "out").rglob("*.parquet")}
+    assert left == {"blocks"}
+    assert "config_name: files" not in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_workers_change_nothing(repositories, done, tmp_path):

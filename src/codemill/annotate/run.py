@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +18,7 @@ from codemill.engine import Engine, Task
 from codemill.errors import RecipeError
 from codemill.schema import OCCURRENCE, digest
 from codemill.sources.ingest import contents, owners
+from codemill.sources.split import split
 from codemill.store import Store, annotation_folder
 
 
@@ -125,15 +127,21 @@ def _pair_parts(
     pairs = pairs.filter(pc.is_valid(pairs["language"])).group_by(["blob_id", "language"]).aggregate([])
     pairs = pairs.sort_by([("blob_id", "ascending"), ("language", "ascending")]).combine_chunks()
     by_owner = owners(store, pairs["blob_id"].combine_chunks())
+    holders, ends = list(by_owner), np.cumsum([len(ids) for ids in by_owner.values()])
+    place = pc.index_in(pairs["blob_id"], value_set=pa.concat_arrays([pa.array([], pa.string()), *by_owner.values()]))
+    pairs = pairs.filter(pc.is_valid(place))
+    home = np.searchsorted(ends, place.drop_null().to_numpy(), side="right")
+    pieces = [(holders[number], rows) for number, rows in split(pairs, home)]
     parts = []
     for annotator in annotators:
         folder = annotation_folder(annotator.name, annotator.fingerprint())
-        present = store.files(folder, ".parquet")
-        for shard, ids in by_owner.items():
-            mine = pairs.filter(pc.is_in(pairs["blob_id"], value_set=ids))
-            files = [file for file in present if file.rsplit("/", 1)[1].rsplit("-", 1)[0] == shard]
+        present: dict[str, list[str]] = {}
+        for file in store.files(folder, ".parquet"):
+            present.setdefault(file.rsplit("/", 1)[1].rsplit("-", 1)[0], []).append(file)
+        for shard, pairs_here in pieces:
+            files = present.get(shard, [])
             keys = pa.schema([("blob_id", pa.string()), ("language", pa.string())])
-            have = store.read_all(files, keys)
+            have, mine = store.read_all(files, keys), pairs_here
             if have.num_rows:
                 mine = mine.join(have, ["blob_id", "language"], join_type="left anti").sort_by("blob_id")
             parts += [_Part(annotator, file, shard) for file in files]

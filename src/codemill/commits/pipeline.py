@@ -17,11 +17,12 @@ from codemill.commits.history import History, survey
 from codemill.commits.places import Place, find_repositories
 from codemill.commits.plan import CommitShard, Facts, facts_of, plan_shards, table_file, tasks
 from codemill.commits.report import build_commit_report
-from codemill.commits.samples import check_written, make_samples
+from codemill.commits.samples import check_written, list_kept, make_samples
 from codemill.commits.settings import CommitRecipe
 from codemill.commits.table import CommitTable, RepositoryTable, SampleTable
 from codemill.commits.template import load_template
 from codemill.commits.tokens import load_tokens
+from codemill.corpus.assemble import check_output, claim_output
 from codemill.engine import Engine
 from codemill.errors import InputError, RecipeError
 from codemill.recipe import ValueRule
@@ -30,11 +31,11 @@ from codemill.schema import digest
 from codemill.select import Selection, select
 from codemill.select.check import check_rules
 from codemill.select.decide import expand
-from codemill.select.result import write_selection
+from codemill.select.result import without_rows, write_selection
 from codemill.select.signals import LANGUAGE, TOKENS
 from codemill.sources.base import load_facts
 from codemill.sources.ingest import assign_owners
-from codemill.stages import Say, Stages, kept_count
+from codemill.stages import Say, Stages
 from codemill.store import Store, annotation_folder
 
 # What a kept commit has to be as a sample. Commits that earlier rules dropped have no values here.
@@ -76,6 +77,7 @@ class CommitPipeline(Stages[CommitRecipe]):
         schemas = {annotator.name: annotator.schema() for annotator in self.annotators}
         schemas |= {table.name: table.schema() for table in (CommitTable, RepositoryTable, SampleTable)}
         check_rules(rules, recipe.corpus.values(), schemas)
+        check_output(Store(self.recipe.output))
         self.recipe.history.salt()
         for corpus in self.recipe.corpus.values():
             load_template(corpus.template, corpus.tokens)
@@ -167,20 +169,22 @@ class CommitPipeline(Stages[CommitRecipe]):
 
     def decide(self, shards: list[CommitShard], data: Data) -> tuple[Data, list[Selection], dict[str, dict[str, int]]]:
         """Decide for every corpus: by the recipe's rules, then by what became of the kept ones as samples."""
+        output = Store(self.recipe.output)
+        claim_output(output, self.recipe)
         selections: list[Selection] = []
         counts: dict[str, dict[str, int]] = {}
         tables: list[Annotation] = []
         for name in self.recipe.corpus:
-            first = self.stage(f"select {name}", partial(self._by_rules, data, name))
-            work = partial(make_samples, self.store, self.engine, self.recipe, shards, self.facts, (name, first))
+            listing = self.stage(f"select {name}", partial(self._by_rules, data, name))
+            work = partial(make_samples, self.store, self.engine, self.recipe, shards, self.facts, (name, listing))
             made = self.stage(f"sample {name}", work)
+            del listing, work
             last = Data(data.shards, {**data.annotations, "sample": made.annotation})
             selection = select(self.store, self.engine, self.recipe.selection(*LAST_RULES, corpus=name), last)[0]
             counts[name] = check_written(self.store, self.recipe, name, selection, made)
             write_selection(self.store, self.decisions, selection)
-            selections.append(selection)
+            selections.append(without_rows(selection))
             tables.append(made.annotation)
-        output = Store(self.recipe.output)
         output.write_bytes("README.md", dataset_card(self.recipe, selections, counts).encode())
         marker = {"recipe": self.recipe.fingerprint(), "name": self.recipe.name, "corpora": counts}
         output.write_json("codemill.json", marker)
@@ -188,9 +192,10 @@ class CommitPipeline(Stages[CommitRecipe]):
         known = {**data.annotations, "sample": tables[0]} if len(tables) == 1 else data.annotations
         return Data(data.shards, known), selections, counts
 
-    def _by_rules(self, data: Data, corpus: str) -> tuple[Selection, str]:
+    def _by_rules(self, data: Data, corpus: str) -> tuple[pa.Table, str]:
         selection = select(self.store, self.engine, self.recipe.selection(corpus=corpus), data)[0]
-        return selection, f"{kept_count(selection):,} of {selection.decisions.num_rows:,} commits kept by the rules"
+        kept = list_kept(self.recipe, corpus, selection)
+        return kept, f"{kept.num_rows:,} of {selection.decisions.num_rows:,} commits kept by the rules"
 
 
 def _types(table: RepositoryTable) -> list[tuple[str, pa.DataType]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,8 +17,10 @@ from codemill.commits.template import load_template
 from codemill.commits.write import VERSION
 from codemill.engine import Engine, Task
 from codemill.errors import ConservationError
+from codemill.lexer import Ints
 from codemill.schema import FACTS, OCCURRENCE, digest
 from codemill.select import Selection
+from codemill.sources.split import split
 from codemill.store import Store, annotation_folder
 
 
@@ -36,7 +39,7 @@ def make_samples(  # noqa: PLR0917 - eight parameters is the house limit
     recipe: CommitRecipe,
     shards: Sequence[CommitShard],
     facts: Facts,
-    what: tuple[str, Selection],
+    what: tuple[str, pa.Table],
 ) -> tuple[Made, str]:
     """Write the samples of one corpus.
 
@@ -46,15 +49,13 @@ def make_samples(  # noqa: PLR0917 - eight parameters is the house limit
         recipe: the run.
         shards: all shards of the run.
         facts: what is known of repositories now.
-        what: name of the corpus, and its selection by the recipe's own rules.
+        what: name of the corpus, and the listing of the commits that the recipe's own rules kept.
 
     Returns:
         What was made, and one line on it.
     """
     corpus = what[0]
     output = Store(recipe.output)
-    if output.exists("codemill.json"):
-        output.delete("codemill.json")
     parts = list(_plan((store, output), recipe, shards, facts, what))
     missing = [part for part in parts if not _written(store, output, part)]
     weight = 1_000_000 * sum(part["rows"] for part in missing)
@@ -81,22 +82,24 @@ def check_written(store: Store, recipe: CommitRecipe, corpus: str, selection: Se
         ConservationError: what was written is not what was kept.
     """
     output = Store(recipe.output)
-    values = store.read_all(made.annotation.files, SampleTable.schema())
-    good = pc.and_(pc.and_(values["fits"], values["clean"]), pc.is_valid(values["round_trip"]))
-    samples = values.filter(good)
-    kept = selection.decisions.filter(pc.equal(selection.decisions["status"], "kept"))
-    if samples.num_rows != kept.num_rows or values.num_rows != made.asked:
-        raise ConservationError(
-            f"corpus {corpus}: expected {kept.num_rows} kept commits as samples, got {samples.num_rows}"
-        )
-    strangers = pc.invert(pc.is_in(samples["occurrence_id"], value_set=kept["occurrence_id"].combine_chunks()))
-    if pc.any(strangers).as_py():
-        raise ConservationError(f"corpus {corpus}: expected samples of kept commits alone, got others")
-    wanted = set()
+    kept = selection.decisions.select(["occurrence_id", "source", "repo", "bytes"])
+    kept = kept.filter(pc.equal(selection.decisions["status"], "kept"))
+    ids = kept["occurrence_id"].combine_chunks()
+    written, asked, strangers = 0, 0, 0
+    totals = {"tokens": 0, "target_tokens": 0}
+    wanted: set[str] = set()
     for part in made.parts:
-        ids = store.read(part["values"], ["occurrence_id"])["occurrence_id"].combine_chunks()
-        if pc.any(pc.is_in(ids, value_set=samples["occurrence_id"].combine_chunks())).as_py():
+        values = store.read(part["values"], ["occurrence_id", "fits", "clean", "round_trip", *totals])
+        samples = values.filter(_good(values))
+        asked, written = asked + values.num_rows, written + samples.num_rows
+        strangers += pc.index_in(samples["occurrence_id"], value_set=ids).null_count if samples.num_rows else 0
+        totals = {name: total + (pc.sum(samples[name]).as_py() or 0) for name, total in totals.items()}
+        if samples.num_rows:
             wanted |= set(part["files"].values())
+    if written != kept.num_rows or asked != made.asked:
+        raise ConservationError(f"corpus {corpus}: expected {kept.num_rows} kept commits as samples, got {written}")
+    if strangers:
+        raise ConservationError(f"corpus {corpus}: expected samples of kept commits alone, got {strangers} others")
     for folder in (f"{corpus}/parquet", f"{corpus}/jsonl"):
         for file in output.files(folder):
             if file not in wanted:
@@ -104,8 +107,7 @@ def check_written(store: Store, recipe: CommitRecipe, corpus: str, selection: Se
     return {
         "files": kept.num_rows,
         "bytes": pc.sum(kept["bytes"]).as_py() or 0,
-        "tokens": pc.sum(samples["tokens"]).as_py() or 0,
-        "target_tokens": pc.sum(samples["target_tokens"]).as_py() or 0,
+        **totals,
         "repositories": kept.group_by(["source", "repo"]).aggregate([]).num_rows,
         "parts": len(wanted) // max(len(recipe.corpus[corpus].formats), 1),
     }
@@ -126,23 +128,18 @@ def _plan(
     recipe: CommitRecipe,
     shards: Sequence[CommitShard],
     facts: Facts,
-    what: tuple[str, Selection],
+    what: tuple[str, pa.Table],
 ) -> Iterator[Task]:
     """One task for each shard that holds kept commits; its listing lies in the store for the worker to read."""
-    (store, output), (corpus, selection) = stores, what
+    (store, output), (corpus, listing) = stores, what
     settings = recipe.corpus[corpus]
-    listing = _listing(recipe, selection, corpus)
     folder = _folder(recipe, corpus)
-    for shard in shards:
-        ids = store.read(f"occurrences/{shard.name}.parquet", ["occurrence_id"])["occurrence_id"].combine_chunks()
-        rows = listing.filter(pc.is_in(listing["occurrence_id"], value_set=ids))
-        if not rows.num_rows:
-            continue
+    for number, piece in split(listing, _homes(store, shards, listing)):
+        shard, rows = shards[number], piece
         known = facts_of(facts, shard.place)
         for name in FACTS:
             kind = OCCURRENCE.field(name).type
             rows = rows.append_column(name, pa.repeat(pa.scalar(known.get(name), kind), rows.num_rows))
-        rows = rows.combine_chunks()
         key = digest((_hash(rows), folder, str(settings.formats)))
         part: Task = {
             "store": store.root,
@@ -166,12 +163,21 @@ def _plan(
 _IDENTITY = ("occurrence_id", "source", "repo", "revision")
 
 
-def _listing(recipe: CommitRecipe, selection: Selection, corpus: str) -> pa.Table:
-    """The kept commits with the columns that go beside their samples."""
+def list_kept(recipe: CommitRecipe, corpus: str, selection: Selection) -> pa.Table:
+    """The kept commits of a corpus with the columns that go beside their samples."""
     table = selection.decisions.select(list(_IDENTITY))
     for column in recipe.corpus[corpus].columns:
         table = table.append_column(column.replace(".", "_", 1), selection.signals[column])
     return table.filter(pc.equal(selection.decisions["status"], "kept")).combine_chunks()
+
+
+def _homes(store: Store, shards: Sequence[CommitShard], listing: pa.Table) -> Ints:
+    """The number of the shard that holds each listed commit."""
+    held = [store.read(f"occurrences/{shard.name}.parquet", ["occurrence_id"])["occurrence_id"] for shard in shards]
+    ends = np.cumsum([len(ids) for ids in held])
+    whole = pa.concat_arrays([chunk for ids in held for chunk in ids.chunks])
+    place = pc.index_in(listing["occurrence_id"], value_set=whole)
+    return np.searchsorted(ends, place.to_numpy(), side="right")
 
 
 def _hash(table: pa.Table) -> str:
@@ -187,6 +193,9 @@ def _written(store: Store, output: Store, part: dict[str, Any]) -> bool:
         return False
     if all(output.exists(file) for file in part["files"].values()):
         return True
-    values = store.read(part["values"], ["fits", "clean", "round_trip"])
-    good = pc.and_(pc.and_(values["fits"], values["clean"]), pc.is_valid(values["round_trip"]))
-    return not pc.any(good).as_py()
+    return not pc.any(_good(store.read(part["values"], ["fits", "clean", "round_trip"]))).as_py()
+
+
+def _good(values: pa.Table) -> pa.ChunkedArray:
+    """Which commits became samples."""
+    return pc.and_(pc.and_(values["fits"], values["clean"]), pc.is_valid(values["round_trip"]))

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from codemill.annotate.run import Annotation, Data
-from codemill.corpus.card import dataset_card
+from codemill.corpus.card import AnyRecipe, dataset_card
 from codemill.engine import Engine, Task
 from codemill.errors import ConservationError, InputError, RecipeError
 from codemill.recipe import CorpusSettings, Recipe
 from codemill.schema import OCCURRENCE, digest
 from codemill.select import Selection
+from codemill.sources.split import split
 from codemill.store import Store
 
 FACT_COLUMNS = ("stars", "forks", "created_at", "pushed_at", "declared_licence")
@@ -41,10 +42,7 @@ def assemble(
         RecipeError: masking is asked for without the annotator that finds the spans.
     """
     output = Store(recipe.output)
-    check_output(output)
-    if output.exists("codemill.json"):
-        _remove_corpora(output, recipe)
-        output.delete("codemill.json")
+    claim_output(output, recipe)
     index = _shard_index(store, data.shards)
     counts: dict[str, dict[str, int]] = {}
     for selection in selections:
@@ -60,6 +58,18 @@ def assemble(
     output.write_bytes("README.md", dataset_card(recipe, selections, counts).encode())
     output.write_json("codemill.json", {"recipe": recipe.fingerprint(), "name": recipe.name, "corpora": counts})
     return counts
+
+
+def claim_output(output: Store, recipe: AnyRecipe) -> None:
+    """Make an output one that is being written: what this recipe no longer makes goes, and the mark of completion.
+
+    Raises:
+        InputError: see `check_output`.
+    """
+    check_output(output)
+    if output.exists("codemill.json"):
+        _remove_corpora(output, recipe)
+        output.delete("codemill.json")
 
 
 def check_output(output: Store) -> None:
@@ -130,6 +140,7 @@ def _plan(store: Store, output: Store, corpus: str, settings: CorpusSettings, li
             "output": output.root,
             "level": settings.level,
             "mask": list(settings.mask),
+            "notebooks": settings.notebooks.model_dump() if settings.notebooks else None,
             "files": {kind: f"{corpus}/{kind.split('.')[0]}/{shard}-{key}.{kind}" for kind in settings.formats},
             "listing": f"scratch/assemble/{corpus}-{shard}.parquet",
             "rows": rows.num_rows,
@@ -151,8 +162,9 @@ def _parts(listing: pa.Table, level: str) -> Iterator[tuple[str, pa.Table]]:
         starts = starts.group_by("repo", use_threads=False).aggregate([("place", "min")]).sort_by("repo")
         row = pc.index_in(starts["place_min"], value_set=listing["place"].combine_chunks())
         home = home.take(row.combine_chunks()).take(first.combine_chunks())
-    for shard in pc.unique(home).to_pylist():
-        rows = listing.filter(pc.equal(home, shard))
+    coded = home.dictionary_encode()
+    for number, piece in split(listing, coded.indices.to_numpy().astype(np.int64)):
+        shard, rows = coded.dictionary[number].as_py(), piece
         if level == "repository":
             # A repository's files together, also where its shards are not neighbours.
             order = ("source", "repo", "revision", "place")
@@ -181,7 +193,7 @@ def _remove_others(output: Store, corpus: str, plan: list[Task]) -> None:
                 output.delete(file)
 
 
-def _remove_corpora(output: Store, recipe: Recipe) -> None:
+def _remove_corpora(output: Store, recipe: AnyRecipe) -> None:
     """Delete the parts of corpora that this recipe has made and no longer has; the card says nothing of them."""
     made = output.read_json("codemill.json")
     if made.get("name") == recipe.name:
