@@ -22,7 +22,7 @@ TEXT_COLUMNS = ("text", "content")
 # Read at a time; texts of this many rows are Python strings at once.
 ROWS = 512
 # Of documents that were not trained on, so many bytes are enough to measure.
-MEASURED_BYTES = 20_000_000
+MEASURED_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def train(corpora: Sequence[str | Path], out: str | Path, settings: BpeSettings)
     """
     tokenizer = _untrained(settings)
     paths = [path for corpus in corpora for path in _parquet_files(Path(corpus))]
-    share = min(1.0, settings.sample_bytes / max(1, sum(_text_bytes(path) for path in paths)))
+    total = max(1, sum(_text_bytes(path) for path in paths))
+    share = min(1.0, settings.sample_bytes / total)
     sample = _Sample(paths, settings.seed, 0.0, share, settings.sample_bytes)
     library = open_library()
     trainer = library.trainers.BpeTrainer(
@@ -79,7 +80,8 @@ def train(corpora: Sequence[str | Path], out: str | Path, settings: BpeSettings)
     Store(target.absolute().parent).write_bytes(target.name, tokenizer.to_str(pretty=True).encode())
     opened = open_tokenizer(target)
     held_out = share < 0.5
-    measured = _Sample(paths, settings.seed, share if held_out else 0.0, 1.0, MEASURED_BYTES)
+    low = share if held_out else 0.0
+    measured = _Sample(paths, settings.seed, low, min(1.0, low + MEASURED_BYTES / total), MEASURED_BYTES)
     return Training(
         path=target,
         fingerprint=opened.fingerprint,
