@@ -1,6 +1,7 @@
 """Any tokenizer gives the ids its own library gives, and text never becomes a special token."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemill.errors import InputError, RecipeError
+from codemill.errors import InputError, MissingExtra, RecipeError
 from codemill.tokens import tokenizer as module
 from codemill.tokens.tokenizer import Tokenizer, open_tokenizer
 from tests.tokens.conftest import MARKS, TEXTS
@@ -141,3 +142,26 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch):
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert said.startswith("InputError('tokenizer some/model: expected a file, a folder or a repository of the hub")
     assert len(said.strip().splitlines()) == 1
+
+
+def test_libraries_that_are_not_there(files, monkeypatch):
+    """Without the fast one ids are the same; without both there is one line that says what to install."""
+    right = open_tokenizer(files["llama3"]).encode(TEXTS).ids
+    monkeypatch.setitem(sys.modules, "fastokens", None)
+    slow = open_tokenizer(files["llama3"])
+    assert not slow.fast
+    assert np.array_equal(slow.encode(TEXTS).ids, right)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'codemill\[tokenizers\]'"):
+        open_tokenizer(files["llama3"])
+
+
+def test_threads_are_told_to_both_libraries(files, monkeypatch):
+    for variable in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS", "TOKENIZERS_PARALLELISM"):
+        monkeypatch.setenv(variable, "")  # so that it is put back afterwards
+        monkeypatch.delenv(variable)
+    open_tokenizer(files["gpt2"])
+    assert "FASTOKENS_BPE_THREADS" not in os.environ
+    open_tokenizer(files["gpt2"], threads=1)
+    assert os.environ["FASTOKENS_BPE_THREADS"] == os.environ["RAYON_NUM_THREADS"] == "1"
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
