@@ -5,6 +5,7 @@ are Daft plans, so the same code runs embedded on a laptop and on a cluster. Pro
 tree-sitter's Python binding holds the GIL.
 """
 
+import ctypes
 import gc
 import importlib
 import io
@@ -12,11 +13,13 @@ import json
 import logging
 import os
 import re
+import sys
 import traceback
 import urllib.parse
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,7 +88,10 @@ class Engine:
     def _replies(self, function: str, tasks: Sequence[Task], weight: int) -> Iterator[Task]:
         workers = min(self._width(), len(tasks))
         if self.runner == "native" and (workers == 1 or weight < INLINE_WEIGHT):
-            yield from map(_load(function), tasks)
+            call = _load(function)
+            for task in tasks:
+                yield call(task)
+                _give_back()
             return
         for line in self._stream(function, [json.dumps(task) for task in tasks], workers):
             reply = json.loads(line)
@@ -195,7 +201,9 @@ class _Worker:
 
     def answer(self, task: str) -> str:
         try:
-            return json.dumps({"ok": True, "value": self.call(json.loads(task))})
+            reply = json.dumps({"ok": True, "value": self.call(json.loads(task))})
+            _give_back()
+            return reply
         except CodemillError as error:
             return json.dumps({"ok": False, "known": True, "kind": type(error).__name__, "message": str(error)})
         except Exception as error:
@@ -342,6 +350,19 @@ class _UrlFile(io.RawIOBase):
         if not self.closed and hasattr(self, "_file"):
             self._file.close()
         super().close()
+
+
+def _give_back() -> None:
+    """Hand memory that allocators keep for later back to the system: over many tasks it would add up."""
+    pa.default_memory_pool().release_unused()
+    if trim := _trim():
+        trim(0)
+
+
+@cache
+def _trim() -> Any:
+    """The C library's call for it, where it has one."""
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def _load(function: str) -> Callable[[Task], Task]:

@@ -59,7 +59,7 @@ def test_every_pair_of_blob_and_language_is_scored(tmp_path):
 
 
 def test_models_that_are_none_are_one_line(tmp_path):
-    with pytest.raises(InputError, match="expected `reference` or the folder of a scorer, got 'nothing'"):
+    with pytest.raises(InputError, match="expected `reference`, `commits` or the folder of a scorer, got 'nothing'"):
         build("quality", {"model": "nothing"}).fingerprint()
     with pytest.raises(InputError):
         build("quality", {"model": str(tmp_path)}).fingerprint()

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 
 from codemill.commits.pipeline import run_commits
 from codemill.engine import Engine
+from codemill.explain import explain
 from codemill.label.oracle import label
 from codemill.label.settings import LabelSettings
 from codemill.store import Store
@@ -58,3 +59,28 @@ def test_a_scorer_decides_as_for_files(tmp_path):
     assert reasons.count("worst") == 7
     assert summary.corpora["best"]["files"] == reasons.count(None)
     assert set(decided["language"].to_pylist()) == {"Diff"}
+
+
+def test_the_scorer_of_commits_decides_explains_and_is_drawn(tmp_path):
+    gauge(tmp_path / "repositories" / "gauge")
+    settings = recipe(
+        tmp_path,
+        tmp_path / "repositories",
+        annotate={"quality": {"model": "commits"}},
+        rule=[*RULES[:2], {"name": "quality", "column": "quality.overall", "min": 4}],
+        corpus={"best": {"rules": ["days", "merge", "quality"], "columns": ["quality.overall"]}},
+    )
+    summary = run_commits(settings, Engine(workers=1))
+    store = Store(tmp_path / "store")
+    decided = store.read(f"{summary.decisions}/best.parquet")
+    assert "Python" in decided["language"].to_pylist()
+    dropped = decided.filter(pc.equal(decided["reason"], "quality"))
+    assert 0 < dropped.num_rows < decided.num_rows
+    row = dropped.to_pylist()[0]
+    found = explain(store, row["path"])["occurrences"][0]
+    assert 0 <= found["annotations"]["quality"]["clarity"] <= 10
+    assert found["decisions"]["best"]["failed"][-1]["got"] < 4
+    samples = pq.read_table(next((tmp_path / "out" / "best" / "parquet").iterdir()))
+    assert min(samples["quality_overall"].to_pylist()) >= 4
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Values of quality.overall" in page

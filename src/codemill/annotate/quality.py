@@ -17,7 +17,10 @@ from codemill.recipe import Strict
 class QualityParams(Strict):
     """Which scorer."""
 
-    model: str = Field("reference", description="`reference`, which ships with codemill, or the folder of a scorer")
+    model: str = Field(
+        "reference",
+        description="`reference` (files) and `commits`, which ship with codemill, or the folder of a scorer",
+    )
 
 
 class QualityAnnotator(Annotator):

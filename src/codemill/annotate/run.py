@@ -5,7 +5,7 @@ the language: first what is keyed by occurrence or blob, then what is keyed by b
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,13 +49,13 @@ class Data:
     annotations: dict[str, Annotation]
 
 
-def check_needs(annotators: Sequence[BaseAnnotator]) -> None:
-    """Raise unless every annotator that one of these needs is among them.
+def check_needs(annotators: Sequence[BaseAnnotator], known: Collection[str] = ()) -> None:
+    """Raise unless every annotator that one of these needs is among them or among the `known`.
 
     Raises:
         RecipeError: names the one that is missing.
     """
-    names = {annotator.name for annotator in annotators}
+    names = {annotator.name for annotator in annotators}.union(known)
     for annotator in annotators:
         if not isinstance(annotator, Annotator | GlobalAnnotator):
             raise RecipeError(f"annotate.{annotator.name}: expected an annotator of files, got one of commits")
@@ -67,15 +67,24 @@ def check_needs(annotators: Sequence[BaseAnnotator]) -> None:
 
 
 def run_annotators(
-    store: Store, engine: Engine, shards: Sequence[str], annotators: Sequence[BaseAnnotator]
+    store: Store,
+    engine: Engine,
+    shards: Sequence[str],
+    annotators: Sequence[BaseAnnotator],
+    known: Mapping[str, Annotation] | None = None,
 ) -> dict[str, Annotation]:
     """Bring the tables of these annotators up to date for these shards.
+
+    Args:
+        store, engine, shards, annotators: what to compute, of what, and where.
+        known: tables that are there already under names that annotators may need, such as `language`.
 
     Raises:
         RecipeError: an annotator needs another that is not among them.
     """
-    check_needs(annotators)
-    done: dict[str, Annotation] = {}
+    known = known or {}
+    check_needs(annotators, known)
+    done: dict[str, Annotation] = dict(known)
     local = [annotator for annotator in annotators if isinstance(annotator, Annotator)]
     by_shard = [annotator for annotator in local if annotator.key != "blob_language"]
     by_pair = [annotator for annotator in local if annotator.key == "blob_language"]
@@ -86,7 +95,7 @@ def run_annotators(
     for annotator in annotators:
         if isinstance(annotator, GlobalAnnotator):
             done[annotator.name] = _run_global(store, shards, annotator, done)
-    return done
+    return {annotator.name: done[annotator.name] for annotator in annotators}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ import typer
 from codemill.cli.common import Json, app, print_json
 from codemill.errors import InputError
 
-Model = Annotated[str, typer.Option(help="`reference`, which ships, or the folder of a fitted scorer.")]
+Model = Annotated[
+    str, typer.Option(help="`reference` (files) or `commits`, which ship, or the folder of a fitted scorer.")
+]
 Contents = Annotated[Optional[Path], typer.Option(help="A table with the contents, where the labels have none.")]  # noqa: UP045 - typer reads it
 Html = Annotated[Optional[Path], typer.Option("--html", help="Write a page too.")]  # noqa: UP045 - typer reads it
 
@@ -83,7 +85,7 @@ def fit(
     labels: Annotated[Path, typer.Argument(help="Labels: a table, or the folder of `codemill label`.")],
     out: Annotated[Path, typer.Option(help="Folder for the scorer.")],
     backend: Annotated[
-        str, typer.Option(help="`reference` (CPU, small) or `llama` (a language model with a head).")
+        str, typer.Option(help="`reference` (files) and `commits`: CPU, small; `llama`: a language model with a head.")
     ] = "reference",
     checkpoint: Annotated[Optional[str], typer.Option(help="llama: name, folder or GGUF file to start from.")] = None,  # noqa: UP045 - typer reads it
     contents: Contents = None,
@@ -114,14 +116,15 @@ def fit(
                     on_step=lambda step, steps, loss: follow(step, steps, f"step {step}/{steps}, loss {loss:.4f}"),
                 )
             )
-        elif backend == "reference":
+        elif backend in {"reference", "commits"}:
+            from codemill.quality.commits.train import fit_commits
             from codemill.quality.table import read_labels, with_contents
             from codemill.quality.train import fit_reference
 
             table, _ = with_contents(read_labels(labels)[0], labels, contents)
-            metrics = dict(fit_reference(table, out))
+            metrics = dict((fit_reference if backend == "reference" else fit_commits)(table, out))
         else:
-            raise InputError(f"--backend: expected reference or llama, got {backend!r}")
+            raise InputError(f"--backend: expected reference, commits or llama, got {backend!r}")
     if as_json:
         print_json(metrics)
         return

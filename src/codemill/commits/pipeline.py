@@ -141,7 +141,9 @@ class CommitPipeline(Stages[CommitRecipe]):
                 "commit": Annotation(table, annotation_folder("commit", table.fingerprint()), files),
                 "repository": self._repositories(shards),
             }
-            found |= run_annotators(self.store, self.engine, names, self.annotators)
+            # What is keyed by language, as the scorer is, goes by the language that most changed lines are in.
+            known = {"language": found["commit"]}
+            found |= run_annotators(self.store, self.engine, names, self.annotators, known)
             # Selection groups by language and weighs by tokens under these names.
             for column in (LANGUAGE, TOKENS):
                 found.setdefault(column.split(".")[0], found["commit"])
