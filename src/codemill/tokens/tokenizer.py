@@ -6,7 +6,6 @@ again on the first text it is given.
 """
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 
 from codemill.errors import InputError, MissingExtra, RecipeError
@@ -76,12 +76,13 @@ class Tokenizer:
 
     def __init__(self, definition: dict[str, Any], name: str) -> None:
         self.name = name
-        self.fingerprint = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:12]
         library = open_library()
         try:
+            self.fingerprint = hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
             self.vocab_size = _vocab_size(definition)
-            self._marks, plain = _without_marks(definition)
-            self._plain = library.Tokenizer.from_str(json.dumps(plain))
+            self._marks, bare = _without_marks(definition)
+            plain = orjson.dumps(bare).decode()
+            self._plain = library.Tokenizer.from_str(plain)
         except Exception as error:  # the library raises nothing more special
             raise RecipeError(f"tokenizer {name}: expected a tokenizer.json, got {error}") from error
         self._fast = _fast(plain, self._slow_ids)
@@ -203,7 +204,7 @@ def open_tokenizer(path: str | Path, threads: int = 0) -> Tokenizer:
             raise InputError(f"tokenizer: expected a tokenizer.json or a folder with one, got {path}")
         file = _from_hub(str(path))
     try:
-        definition = json.loads(file.read_text(encoding="utf-8"))
+        definition = orjson.loads(file.read_bytes())
     except ValueError as error:
         raise RecipeError(f"tokenizer {path}: expected JSON, got {error}") from error
     if not isinstance(definition, dict) or not isinstance(definition.get("model"), dict):
@@ -272,14 +273,14 @@ def _without_marks(definition: dict[str, Any]) -> tuple[dict[str, int], dict[str
 # -- the fast way ------------------------------------------------------------------------------------------------
 
 
-def _fast(plain: dict[str, Any], slow: Any) -> Any:
+def _fast(plain: str, slow: Any) -> Any:
     """The same tokenizer by the fast library, or None where it has other ids, can't load it, or is not installed."""
     try:
         import fastokens
     except ImportError:
         return None
     try:
-        fast = fastokens.Tokenizer.from_json_str(json.dumps(plain))
+        fast = fastokens.Tokenizer.from_json_str(plain)
         found, right = _flat(fast, list(PROBES)), slow(list(PROBES))
         same = np.array_equal(found[0], right[0]) and np.array_equal(found[1], right[1])
     except Exception:  # what it does not know; its errors share no base class
