@@ -76,6 +76,7 @@ DISGUISES = {
     "docstrings between lines": between(SOLUTION, '"""Here we look at one more of the shelves."""'),
     "reformatted and commented": between(REFORMATTED, "# here we look at one more of the many shelves"),
     "in a docstring, commented": f'"""\nSo:\n{between(SOLUTION, "# one more of the many shelves of books")}\n"""\n',
+    "in a patch": textwrap.indent(between(SOLUTION, "# here we look at one more of the shelves"), "+"),
     "within JSON": json.dumps({"answer": SOLUTION}),
     "within JSON, commented": json.dumps({"answer": between(SOLUTION, "# one more of the many shelves of books")}),
     "upper case": SOLUTION.upper(),

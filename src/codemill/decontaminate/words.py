@@ -56,6 +56,8 @@ def _lower() -> Bytes:
 
 KINDS = _kinds()  # numba compiles them in as constants
 LOWER = _lower()
+_BEFORE_LINE = np.zeros(256, np.uint8)
+_BEFORE_LINE[list(b"+>|")] = 1
 _AFTER_LINE = np.zeros(256, np.uint8)
 _AFTER_LINE[list(b";{},")] = 1
 _AFTER_BLOCK = np.zeros(256, np.uint8)
@@ -86,8 +88,10 @@ def next_word(text: Bytes, place: int, state: Ints) -> tuple[int, int, np.uint64
             end_line(state)
             place += 1
         elif kind == MARK:
-            state[LAST] = text[place]
-            state[FRESH] = state[SPACED] = 0
+            # The marks before the lines of patches, quotations and sessions leave a line as fresh as it was.
+            if not (state[FRESH] and _BEFORE_LINE[text[place]]):
+                state[LAST] = text[place]
+                state[FRESH] = state[SPACED] = 0
             place += 1
         elif kind == SPECIAL:
             place = special(text, place, state)
@@ -173,16 +177,17 @@ def end_line(state: Ints) -> None:
 def special(text: Bytes, place: int, state: Ints) -> int:
     """Take a mark that may begin or end a comment, a string, an escape or a text; where to go on."""
     byte = text[place]
-    if byte == 0:
-        start_text(state)
-        return place + 1
     if byte == _BACKSLASH:
         return escape(text, place, state)
+    following = text[place + 1] if place + 1 < len(text) else 0
+    if byte == 0:
+        start_text(state)
+    if byte == 0 or (byte == _DASH and state[FRESH] and following != _DASH):
+        return place + 1
     fresh, spaced, last = state[FRESH], state[SPACED] | state[FRESH], state[LAST]
     state[LAST], state[FRESH], state[SPACED] = byte, 0, 0
     if byte in (_DOUBLE, _SINGLE):
         return quotes(text, place, state, fresh)
-    following = text[place + 1] if place + 1 < len(text) else 0
     if state[COMMENT] == BLOCK_COMMENT and byte == _STAR and following == _SLASH:
         state[COMMENT] = CODE
         return place + 2
