@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 from codemill.errors import StoreError
 
 FORMAT = 1
+LOCK = "lock.json"
 COMPRESSION = {"compression": "zstd", "compression_level": 3}
 
 
@@ -72,7 +73,7 @@ class Store:
             if found != FORMAT:
                 raise StoreError(f"store {self.root}: expected format {FORMAT}, got {found}")
             return
-        if self.files(""):
+        if set(self.files("")) - {LOCK}:  # a run holds the store before it is one
             raise StoreError(f"store {self.root}: expected an empty folder or a store, got a folder with other files")
         self.write_json("codemill.json", {"format": FORMAT})
 
@@ -226,17 +227,17 @@ class Store:
     @contextlib.contextmanager
     def _object_lock(self, holder: str) -> Iterator[None]:
         """A lock object for stores without file locks. A killed holder leaves it: the message says what to delete."""
-        if self.exists("lock.json"):
-            held = self.read_json("lock.json")
+        if self.exists(LOCK):
+            held = self.read_json(LOCK)
             raise StoreError(
                 f"store {self.root}: expected to be its only writer, got {held.get('holder')} since {held.get('since')}"
                 " (if that run is dead, delete lock.json there)"
             )
-        self.write_json("lock.json", {"holder": holder, "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+        self.write_json(LOCK, {"holder": holder, "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
         try:
             yield
         finally:
-            self.delete("lock.json")
+            self.delete(LOCK)
 
 
 def annotation_folder(name: str, fingerprint: str) -> str:
