@@ -65,6 +65,10 @@ class Pipeline(Stages[Recipe]):
 
         return self.stage("annotate", work)
 
+    def data(self) -> Data:
+        """Ingested and annotated: what rules look at."""
+        return self.annotate(self.ingest())
+
     def run(self) -> RunSummary:
         """All stages; the store is held for the whole run.
 

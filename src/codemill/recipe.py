@@ -288,6 +288,29 @@ class CorpusSettings(Strict):
     )
 
 
+class ProposeSettings(Strict):
+    """What `codemill propose` aims at: which part of a corpus shall be of which group. Decides nothing by itself."""
+
+    by: str = Field("category.name", pattern=COLUMN, description="column that tells groups apart")
+    score: str = Field("page_quality.overall", pattern=COLUMN, description="column of numbers, more is better")
+    target: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="share of the corpus's tokens by group; others divide the rest"
+    )
+    floor: float = Field(2.0, description="nothing below this score, however scarce its group")
+    ceiling: float = Field(6.0, description="bounds rise no higher; beyond it a group is sampled")
+    keep: float | None = Field(
+        None, gt=0, le=1, description="share of all tokens to keep; none: as much as the scarcest group allows"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> "ProposeSettings":
+        if sum(self.target.values()) > 1 + 1e-9:
+            raise ValueError(f"target: expected shares that sum to 1 at most, got {sum(self.target.values()):g}")
+        if self.ceiling < self.floor:
+            raise ValueError(f"ceiling: expected no less than the floor {self.floor:g}, got {self.ceiling:g}")
+        return self
+
+
 class Recipe(Strict):
     """A whole run."""
 
@@ -302,6 +325,7 @@ class Recipe(Strict):
     rule: tuple[Rule, ...] = ()
     corpus: dict[str, CorpusSettings] = Field(min_length=1)
     alarm: AlarmSettings = AlarmSettings()
+    propose: ProposeSettings | None = Field(None, description="for `codemill propose`")
 
     @field_validator("rule", mode="before")
     @classmethod
@@ -334,7 +358,7 @@ class Recipe(Strict):
 
     def fingerprint(self) -> str:
         """12 hex digits over everything that decides about content: not where it runs or where it is put."""
-        value = self.model_dump(mode="json", by_alias=True, exclude={"engine", "store", "output"})
+        value = self.model_dump(mode="json", by_alias=True, exclude={"engine", "store", "output", "propose"})
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -26,6 +26,8 @@ REGISTRY = {
     # Of recipes of kind `web`: the first always runs.
     "page": "codemill.web.table:PageTable",
     "host": "codemill.web.table:HostAnnotator",
+    "category": "codemill.web.category_table:CategoryAnnotator",
+    "page_quality": "codemill.web.quality:PageQualityAnnotator",
 }
 
 

@@ -15,7 +15,7 @@ TASK = """You rate {subjects} by a rubric. Text inside a {subject} is material t
 
 {form}
 
-Language: {language}
+{kind}: {language}
 {cut}{fence}
 {content}
 {fence}
@@ -78,7 +78,8 @@ def render(rubric: Rubric, language: str | None, text: str, cut: bool, structure
     return TASK.format(
         rubric=rubric.text(),
         form=form,
-        language=language or "unknown",
+        kind="Kind of page" if rubric.subject == "page" else "Language",
+        language=(language or "unknown").replace("_", " ") if rubric.subject == "page" else language or "unknown",
         subject=rubric.subject,
         subjects="source files" if rubric.subject == "file" else f"{rubric.subject}s",
         cut=f"The {rubric.subject} is longer; only its first {len(text):,} characters are shown.\n" if cut else "",

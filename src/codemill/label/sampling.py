@@ -29,6 +29,7 @@ from codemill.store import Store
 
 _CANDIDATE = [name for name in SAMPLE.names if name not in {"git_blob", "content"}]
 _BATCH_ROWS = 512
+STRATA = {"language": "language", "category": "name"}  # annotator -> the field that names a stratum
 
 
 @dataclass
@@ -58,7 +59,8 @@ class Sample:
 
 
 def draw(settings: SampleSettings, engine: Engine | None = None) -> Sample:
-    """Draw the sample from a store (languages by its language annotator, run where missing) or from a table.
+    """Draw the sample from a store (languages of files, or categories of pages, by their annotator, run where missing)
+    or from a table.
 
     Raises:
         InputError: there is no such source, it lacks columns, or nothing could be drawn.
@@ -149,7 +151,8 @@ def _from_store(store: Store, settings: SampleSettings, engine: Engine, picker: 
     store.require()
     shards = [path.removeprefix("ingested/").removesuffix(".json") for path in store.files("ingested", ".json")]
     with store.lock():
-        annotation = run_annotators(store, engine, shards, [build("language")])["language"]
+        annotation = run_annotators(store, engine, shards, [build(settings.by)])[settings.by]
+    field = STRATA[settings.by]
     columns = ["occurrence_id", "blob_id", "repo", "path", "bytes", "problem"]
     schema = annotation.annotator.schema()
     for shard in shards:
@@ -158,9 +161,9 @@ def _from_store(store: Store, settings: SampleSettings, engine: Engine, picker: 
         usable = pc.and_(pc.is_null(rows["problem"]), pc.is_valid(rows["blob_id"]))
         picker.sample.skipped["without text"] += rows.num_rows - (pc.sum(usable).as_py() or 0)
         rows = rows.filter(usable)
-        languages = store.read_all([f"{annotation.folder}/{shard}.parquet"], schema, ["occurrence_id", "language"])
+        languages = store.read_all([f"{annotation.folder}/{shard}.parquet"], schema, ["occurrence_id", field])
         index = pc.index_in(rows["occurrence_id"], value_set=languages["occurrence_id"].combine_chunks())
-        rows = rows.append_column("language", languages["language"].take(index))
+        rows = rows.append_column("language", languages[field].take(index))
         picker.sample.skipped["without a language"] += rows["language"].null_count
         picker.add(rows.filter(pc.is_valid(rows["language"])).select(_CANDIDATE))
     if picker.kept is None:

@@ -22,6 +22,10 @@ class SampleSettings(Strict):
     columns: dict[str, str] = Field(
         default_factory=dict, description="for tables, ours -> theirs: content, language, path, repo"
     )
+    by: Literal["language", "category"] = Field(
+        "language",
+        description="what a stratum is in a store: a language of files, or a category of pages (named alike)",
+    )
     per_language: int = Field(100, ge=0, description="files of each language that `sizes` doesn't name; 0: none")
     sizes: dict[str, int] = Field(default_factory=dict, description="files of these languages")
     min_bytes: int = Field(1, ge=1)

@@ -23,6 +23,7 @@ ZEROS = ("data", "config", "trivial", "generated")
 DECODE = {"sharpen": 2.0, "stretch": 1.1, "center": 5.1}
 RARE = 0.5  # ratings weigh by this power of their rarity: the extremes are few, and matter most
 LINE_STATISTICS = 88  # the first measures are about characters, lines and indents alone
+PAGES = 201  # rubrics from this version on are of pages
 _SPLIT = 2 + len(ZEROS)  # targets before it are learned from all files, the rest from those that are not zero
 
 
@@ -68,6 +69,11 @@ def read_rated(labels: pa.Table) -> Rated:
     if any(labels[name].null_count for name in ("content", *SCORES)):
         raise InputError("labels: expected a content and five ratings in every row, got nulls")
     names = [linguist_name(name) for name in labels["language"].to_pylist()]
+    if "rubric" in labels.column_names:  # a page's kind is a guess, and ratings are learned better without it
+        names = [
+            "" if (rubric or 0) >= PAGES else name
+            for name, rubric in zip(names, labels["rubric"].to_pylist(), strict=True)
+        ]
     known = sorted(set(names) - {""})
     inputs = fitting.read(as_bytes(labels["content"]).to_pylist(), names, known)
     scores = np.column_stack([labels[name].to_numpy() for name in SCORES]).astype(np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from codemill.report.histogram import Cut, Histogram, Scale
-from codemill.report.wording import clip, count, number, short
+from codemill.report.wording import clip, count, number, short, units
 
 ROOT_SCALE_FROM = 20  # a tallest bar this many times the median one asks for square-root heights
 LEAST_APART = 26  # pixels between two grid lines
@@ -103,7 +103,7 @@ def _columns(data: Histogram, most: int, root: bool, box: Box) -> list[str]:
         height = max(box.inner_height * _tall(total, most, root), LEAST_HEIGHT)
         # The split within a bar is linear also where heights are roots: it shows the share.
         gone = height * dropped / total
-        what = f"{number(data.edges[index])} to {number(data.edges[index + 1])}: {count(total)} files"
+        what = f"{number(data.edges[index])} to {number(data.edges[index + 1])}: {count(total)} {units().many}"
         what += f", {count(dropped)} dropped" if dropped else ""
         rects = ""
         if dropped:
@@ -132,9 +132,9 @@ def _value_axis(most: int, root: bool, box: Box) -> list[str]:
             f'<text class="tick" x="{box.left - 5}" y="{y + 4:.1f}" text-anchor="end">{short(mark)}</text>'
         )
     if root and box is LARGE:
-        parts.append('<text class="tick" x="4" y="10">files, √ scale</text>')
+        parts.append(f'<text class="tick" x="4" y="10">{units().many}, √ scale</text>')
     elif box is LARGE:
-        parts.append('<text class="tick" x="4" y="10">files</text>')
+        parts.append(f'<text class="tick" x="4" y="10">{units().many}</text>')
     return parts
 
 

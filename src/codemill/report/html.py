@@ -38,19 +38,22 @@ def build_report(store: Store, summary: RunSummary) -> str:
     return build_page(store, summary, recipe, {name: corpus.level for name, corpus in recipe.corpus.items()})
 
 
-def build_page(store: Store, summary: RunSummary, recipe: Recipe, levels: dict[str, str]) -> str:
-    """The report of a run of any kind; `levels` says what a row of each corpus is.
+def build_page(
+    store: Store, summary: RunSummary, recipe: Recipe, levels: dict[str, str], units: wording.Units = wording.FILES
+) -> str:
+    """The report of a run of any kind; `levels` says what a row of each corpus is, `units` what rows are called.
 
     Raises:
         StoreError: decisions or contents can't be read.
     """
-    frames = [Frame(read_selection(store, summary.decisions, corpus)) for corpus in summary.corpora]
-    samples = samples_each(frames)
-    views = [corpus_view(frame, levels[frame.corpus], samples) for frame in frames]
-    heads = read_heads(store, summary.shards, set().union(*(view.blobs() for view in views)))
-    for view in views:
-        view.show(heads)
-    return render(recipe, summary, views)
+    with wording.speaking_of(units):
+        frames = [Frame(read_selection(store, summary.decisions, corpus)) for corpus in summary.corpora]
+        samples = samples_each(frames)
+        views = [corpus_view(frame, levels[frame.corpus], samples) for frame in frames]
+        heads = read_heads(store, summary.shards, set().union(*(view.blobs() for view in views)))
+        for view in views:
+            view.show(heads)
+        return render(recipe, summary, views)
 
 
 def render(recipe: Recipe, summary: RunSummary, views: list[CorpusView]) -> str:
@@ -78,6 +81,7 @@ def render_page(template: str, **values: Any) -> str:
     for name in ("count", "share", "size", "short", "number", "seconds", "visible", "clip", "breakable"):
         environment.filters[name] = getattr(wording, name)
     environment.globals["stacked"] = charts.stacked
+    environment.globals["units"] = wording.units()
     script = _asset("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(

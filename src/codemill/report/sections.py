@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from codemill.recipe import DedupRule, QuantileRule, ValueRule
+from codemill.recipe import DedupRule, QuantileRule, SampleRule, ValueRule
 from codemill.report.clusters import DedupView, dedup_view
 from codemill.report.contents import Head, excerpt
 from codemill.report.frame import Frame, encode
 from codemill.report.samples import Sample, Samples, at_random, describe
+from codemill.report.shares import ShareTable, share_tables
 from codemill.report.tallies import FunnelRow, GroupTable, Overview, by_group, funnel, overview, remarks
-from codemill.report.thresholds import RuleView, rule_view
+from codemill.report.thresholds import RuleView, rule_view, sample_view
 
 MOST_SAMPLES = 600  # files shown on the page; what bounds its size
 SAMPLES = 4  # files on each side of a cut, and at random for each reason
@@ -45,6 +46,7 @@ class CorpusView:
     languages: GroupTable
     sources: GroupTable
     repositories: GroupTable
+    shares: list[ShareTable]
     blocks: list[Block]
     kept: Samples
 
@@ -93,6 +95,7 @@ def corpus_view(frame: Frame, level: str, samples: int) -> CorpusView:
         languages=languages,
         sources=by_group(frame, *encode(frame.column("source"))),
         repositories=by_group(frame, *frame.repositories),
+        shares=list(share_tables(frame)),
         blocks=blocks,
         kept=Samples(stayed=describe(frame, at_random(frame, frame.kept, KEPT_SAMPLES))),
     )
@@ -102,6 +105,8 @@ def _block(frame: Frame, index: int, row: FunnelRow, samples: int) -> Block:
     rule = frame.selection.steps[index].setting
     if isinstance(rule, ValueRule | QuantileRule):
         return Block(row, rule=rule_view(frame, index, samples))
+    if isinstance(rule, SampleRule):
+        return Block(row, rule=sample_view(frame, index, samples))
     block = Block(row)
     if isinstance(rule, DedupRule):
         block.dedup = dedup_view(frame, index)

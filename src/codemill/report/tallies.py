@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from codemill.report.frame import NO_TEXT, Frame, Ints, Weight
-from codemill.report.wording import condition, share
+from codemill.report.wording import condition, share, units
 
 MOST_GROUPS = 25  # rows of a table by language, source or repository; the rest is one row
 MOST_REASONS = 10  # columns of such a table; the rest is one column
@@ -178,24 +178,25 @@ def by_group(frame: Frame, groups: Ints, names: pa.Array) -> GroupTable:
 def remarks(frame: Frame, rows: list[FunnelRow], languages: GroupTable) -> list[str]:
     """Sentences on what a reader should look at beside the alarms: facts about this corpus, no verdicts."""
     found = []
+    many = units().many
     if frame.count and not rows[-1].left.files:
         found.append("Nothing was kept.")
     for row in rows:
         if row.dropped.files == row.reached.files > 0:
-            found.append(f"Rule {row.rule} dropped all {row.reached.files:,} files that reached it.")
+            found.append(f"Rule {row.rule} dropped all {row.reached.files:,} {many} that reached it.")
         elif row.dropped.files * 2 >= row.reached.files > 0:
             part = share(row.dropped.files, row.reached.files)
-            found.append(f"Rule {row.rule} dropped {part} of the {row.reached.files:,} files that reached it.")
+            found.append(f"Rule {row.rule} dropped {part} of the {row.reached.files:,} {many} that reached it.")
         if row.errored.files * 100 >= row.reached.files > 0:
             part = share(row.errored.files, row.reached.files)
-            found.append(f"{row.rule}: {row.errored.files:,} files errored ({part} of what reached it).")
+            found.append(f"{row.rule}: {row.errored.files:,} {many} errored ({part} of what reached it).")
     lost = [group for group in languages.rows if not group.kept.files and group.name != NO_TEXT]
     named = [f"{group.name} ({group.seen.files:,}, {group.main})" for group in lost if group.seen.files >= FEW_FILES]
     if named:
-        found.append(f"Nothing was kept of these languages (files seen, main reason): {', '.join(named)}.")
+        found.append(f"Nothing was kept of these languages ({many} seen, main reason): {', '.join(named)}.")
     idle = [row.rule for row in rows[1:] if not row.failed and not row.errored.files]
     if idle:
-        found.append(f"No file breaks these rules: {', '.join(idle)}.")
+        found.append(f"No {units().one} breaks these rules: {', '.join(idle)}.")
     return found
 
 

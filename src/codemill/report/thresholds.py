@@ -7,18 +7,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from codemill.recipe import Bounds, QuantileRule, ValueRule
+from codemill.recipe import Bounds, QuantileRule, SampleRule, ValueRule
 from codemill.report import charts
 from codemill.report.frame import Floats, Frame, Ints, Mask, encode
 from codemill.report.histogram import BINS, SMALL_BINS, Cut, Side, fill, make_edges, make_scale
 from codemill.report.samples import Samples, at_random, describe, nearest
-from codemill.report.wording import clip, count, number, share, visible
+from codemill.report.shares import groups_by
+from codemill.report.wording import clip, count, number, share, units, visible
 from codemill.select.result import Step
+from codemill.select.signals import groups_of
 
 MOST_VALUES = 14  # bars of a column of names
 QUANTILES = {"least": 0.0, "1%": 0.01, "10%": 0.1, "median": 0.5, "90%": 0.9, "99%": 0.99, "most": 1.0}
 MOST_PANELS = 8  # small charts, one a group
-SCORES = "quality."  # columns of these annotators always get a chart for each language
+SCORES = ("quality.", "page_quality.")  # columns of these annotators always get a chart for each language
 
 Measured = ValueRule | QuantileRule
 
@@ -82,6 +84,22 @@ def rule_view(frame: Frame, index: int, samples: int) -> RuleView:
     return view
 
 
+def sample_view(frame: Frame, index: int, samples: int) -> RuleView:
+    """The view of a rule that keeps a random share of each group: what came, what went, and the rates."""
+    step = frame.selection.steps[index]
+    assert isinstance(step.setting, SampleRule)
+    view = RuleView(index)
+    reached, gone = frame.stopped >= index, frame.stopped == index
+    if groups_of(step.setting) != "all" and reached.any():
+        _, codes, names = _groups(frame, step)
+        came, went = (np.bincount(codes[mask], minlength=len(names)) for mask in (reached, gone))
+        order = [int(i) for i in np.argsort(-came, kind="stable") if came[i]]
+        view.chart = charts.bars([(visible(names[i].as_py()), int(came[i] - went[i]), int(went[i])) for i in order])
+        view.facts = [(clip(names[i].as_py(), 26), f"{100 * step.cuts[names[i].as_py()]:g}%") for i in order]
+    view.random.gone = describe(frame, at_random(frame, gone, samples))
+    return view
+
+
 def _shown(frame: Frame, view: RuleView) -> Mask:
     """Rows that are shown at the cut already."""
     ids = [sample.occurrence for samples in view.at_cut.values() for sample in samples.every()]
@@ -127,7 +145,7 @@ def _draw_numbers(frame: Frame, view: RuleView, values: pa.Array, rows: _Rows, s
     shown, gone = numbers[here], stopped[here]
     scale = make_scale(shown, common)
     edges = make_edges(scale, common, BINS)
-    label = f"Values of {rule.column}: {count(len(shown))} files reached the rule, {count(gone.sum())} dropped"
+    label = f"Values of {rule.column}: {count(len(shown))} {units().many} reached the rule, {count(gone.sum())} dropped"
     view.chart = charts.histogram(fill(shown, gone, scale, edges), common, label)
     view.facts = [
         (name, number(float(value)))
@@ -166,8 +184,10 @@ def _side(rule: QuantileRule) -> Side:
 
 def _groups(frame: Frame, step: Step) -> tuple[str, Ints, pa.Array]:
     """What a rule tells apart, or what its panels show: kind, index of every row, names."""
-    rule = step.setting
-    if isinstance(rule, QuantileRule) and rule.within == "source":
+    kind = groups_of(step.setting)
+    if "." in kind:
+        return (kind, *groups_by(frame, kind))
+    if kind == "source":
         return ("source", *encode(frame.column("source")))
     return ("language", *frame.languages)
 
@@ -175,7 +195,7 @@ def _groups(frame: Frame, step: Step) -> tuple[str, Ints, pa.Array]:
 def _group_cuts(step: Step, name: str) -> list[Cut]:
     rule = step.setting
     if isinstance(rule, ValueRule):
-        return _bound_cuts(rule.per_language.get(name, rule))
+        return _bound_cuts(rule.limits.get(name, rule))
     assert isinstance(rule, QuantileRule)
     value = step.cuts.get("all" if rule.within == "all" else name)
     return [] if value is None else [Cut(value, _side(rule))]
@@ -199,13 +219,12 @@ def _draw_panels(frame: Frame, view: RuleView, numbers: Floats, rows: _Rows) -> 
     step, here, stopped = rows.step, rows.here, rows.stopped
     rule = step.setting
     assert isinstance(rule, ValueRule | QuantileRule)
-    grouped = rule.within != "all" if isinstance(rule, QuantileRule) else bool(rule.per_language)
-    if not grouped and not rule.column.startswith(SCORES):
+    if groups_of(rule) == "all" and not rule.column.startswith(SCORES):
         return
     kind, codes, names = _groups(frame, step)
     sizes = np.bincount(codes[here], minlength=len(names))
     order = np.argsort(-sizes, kind="stable")[: int((sizes > 0).sum())]
-    special = set(rule.per_language) if isinstance(rule, ValueRule) else set()
+    special = set(rule.limits) if isinstance(rule, ValueRule) else set()
     chosen = sorted(order, key=lambda i: (names[int(i)].as_py() not in special, -sizes[i]))[:MOST_PANELS]
     titles = [names[int(i)].as_py() for i in chosen]
     every = [cut for title in titles for cut in _group_cuts(step, title)]
@@ -216,7 +235,7 @@ def _draw_panels(frame: Frame, view: RuleView, numbers: Floats, rows: _Rows) -> 
         shown, gone = numbers[mine], stopped[mine]
         cuts = _group_cuts(step, title)
         edges = make_edges(scale, cuts, SMALL_BINS)
-        detail = f"{count(len(shown))} files, {share(gone.sum(), len(shown))} dropped"
+        detail = f"{count(len(shown))} {units().many}, {share(gone.sum(), len(shown))} dropped"
         detail += "".join(f", {'≥' if cut.side == 'low' else '≤'} {number(cut.value)} kept" for cut in cuts)
         name = clip(visible(title), 40)
         chart = charts.histogram(fill(shown, gone, scale, edges), cuts, f"{name}: {detail}", charts.SMALL)

@@ -2,16 +2,57 @@
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from codemill.recipe import Bounds, DedupRule, PresetRule, QuantileRule, Rule, ValueRule
+from codemill.recipe import Bounds, DedupRule, PresetRule, QuantileRule, Rule, SampleRule, ValueRule
 
 # C0 controls, DEL, C1 controls, and the characters that reorder or hide text (Boucher and Anderson, *Trojan Source*,
 # 2021): a reader must see them rather than be fooled by them.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 _SIGNS = {"min": "≥", "max": "≤", "equals": "=", "not_equals": "≠", "in_": "one of", "not_in": "none of"}
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a run's rows are called, one and many, and what they are of."""
+
+    one: str
+    many: str
+    group: str
+    groups: str
+
+
+FILES = Units("file", "files", "repository", "repositories")
+PAGES = Units("page", "pages", "host", "hosts")
+COMMITS = Units("commit", "commits", "repository", "repositories")
+_BY_KIND = {"web": PAGES, "commits": COMMITS}
+_UNITS: ContextVar[Units] = ContextVar("units", default=FILES)
+
+
+def units_of(kind: str) -> Units:
+    """The words for the rows of runs of this kind."""
+    return _BY_KIND.get(kind, FILES)
+
+
+def units() -> Units:
+    """The words for the rows of the run that is being told of."""
+    return _UNITS.get()
+
+
+@contextmanager
+def speaking_of(words: Units) -> Iterator[None]:
+    """Use these words for rows while a report is made."""
+    token = _UNITS.set(words)
+    try:
+        yield
+    finally:
+        _UNITS.reset(token)
 
 
 def count(value: float) -> str:
@@ -88,23 +129,31 @@ def condition(rule: Rule | None) -> str:
     if isinstance(rule, ValueRule):
         own = bounds(rule)
         text = f"{rule.column} {own}" if own else f"{rule.column}: any"
-        if rule.per_language:
-            text += "; " + ", ".join(f"{name} {bounds(limit)}" for name, limit in rule.per_language.items())
+        if rule.limits:
+            text += "; " + ", ".join(f"{name} {bounds(limit)}" for name, limit in rule.limits.items())
+            text += f" (by {rule.by})" if rule.by else ""
         return text + ("; without a value: kept" if rule.missing == "keep" else "")
     if isinstance(rule, QuantileRule):
         lowest = rule.drop_lowest is not None
         part = rule.drop_lowest if rule.drop_lowest is not None else rule.drop_highest
-        within = "" if rule.within == "all" else f" in each {rule.within}"
+        within = "" if rule.within == "all" else f" in each {'value of ' if '.' in rule.within else ''}{rule.within}"
         side = "lowest" if lowest else "highest"
         return f"not in the {side} {100 * (part or 0):g}% (by {rule.by}) of {rule.column}{within}"
+    if isinstance(rule, SampleRule):
+        rates = "".join(f", {100 * rate:g}% of {name}" for name, rate in rule.per.items())
+        return f"a random {100 * rule.sample:g}%{rates}{f' (by {rule.by})' if rule.by else ''}"
     if isinstance(rule, DedupRule):
-        if rule.dedup == "exact":
-            return f"no copy of a file that is kept (same {rule.on or 'content'})"
-        what = "near-duplicate of a file" if rule.dedup == "near" else "copy of a repository"
-        return f"no {what} that is kept (Jaccard similarity ≥ {rule.threshold:g})"
+        return _original(rule)
     if isinstance(rule, PresetRule):
         return f"preset {rule.preset}"
     raise TypeError(f"expected a rule of a recipe, got {type(rule).__name__}")
+
+
+def _original(rule: DedupRule) -> str:
+    if rule.dedup == "exact":
+        return f"no copy of a {units().one} that is kept (same {rule.on or 'content'})"
+    what = f"near-duplicate of a {units().one}" if rule.dedup == "near" else "copy of a repository"
+    return f"no {what} that is kept (Jaccard similarity ≥ {rule.threshold:g})"
 
 
 def bounds(limits: Bounds) -> str:

@@ -69,6 +69,10 @@ class WebPipeline(Stages[WebRecipe]):
             selections = self.select(data)
             return self.conclude(data, selections, self.assemble(data, selections))
 
+    def data(self) -> Data:
+        """Read and annotated: what rules look at."""
+        return self.annotate(self.read())
+
     def read(self) -> tuple[str, ...]:
         """Archives read into shards; the names of those that hold the recipe's pages now."""
         recipe = self.recipe

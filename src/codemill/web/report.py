@@ -1,8 +1,9 @@
-"""The report of a run over pages: the page of a run over files, with pages in the place of files."""
+"""The report of a run over pages: the page of a run over files, which speaks of pages and hosts."""
 
 from codemill.recipe import parse_settings
 from codemill.report.html import build_page
 from codemill.report.summary import RunSummary
+from codemill.report.wording import PAGES
 from codemill.store import Store
 from codemill.web.settings import WebRecipe
 
@@ -14,4 +15,4 @@ def build_web_report(store: Store, summary: RunSummary) -> str:
         StoreError: decisions or contents can't be read.
     """
     recipe = parse_settings(WebRecipe, summary.recipe, "recipe")
-    return build_page(store, summary, recipe, dict.fromkeys(summary.corpora, "file"))
+    return build_page(store, summary, recipe, dict.fromkeys(summary.corpora, "page"), PAGES)
