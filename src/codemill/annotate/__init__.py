@@ -18,6 +18,8 @@ REGISTRY = {
     "secrets": "codemill.annotate.secrets:SecretsAnnotator",
     "minhash": "codemill.dedup.minhash:MinHashAnnotator",
     "quality": "codemill.annotate.quality:QualityAnnotator",
+    "outline": "codemill.annotate.outline:OutlineAnnotator",
+    "notebook": "codemill.annotate.notebook:NotebookAnnotator",
     "contamination": "codemill.annotate.contamination:ContaminationAnnotator",
     # Of recipes of kind `commits`, where they always run.
     "commit": "codemill.commits.table:CommitTable",
@@ -26,6 +28,7 @@ REGISTRY = {
     # Of recipes of kind `web`: the first always runs.
     "page": "codemill.web.table:PageTable",
     "host": "codemill.web.table:HostAnnotator",
+    "recall": "codemill.web.recall:RecallAnnotator",
     "category": "codemill.web.category_table:CategoryAnnotator",
     "page_quality": "codemill.web.quality:PageQualityAnnotator",
 }

@@ -12,8 +12,11 @@ import pyarrow.parquet as pq
 import zstandard
 
 from codemill.annotate.mask import mask
+from codemill.annotate.notebook import LANGUAGE, NotebookError
+from codemill.corpus.notebook import notebook_text
 from codemill.engine import Task
 from codemill.errors import ConservationError
+from codemill.recipe import NotebookSettings
 from codemill.sources.base import split_ranges
 from codemill.sources.ingest import contents
 from codemill.store import COMPRESSION, Store
@@ -40,6 +43,9 @@ def write_part(task: Task) -> Task:
     with contextlib.ExitStack() as stack:
         sinks = [stack.enter_context(open_sink(output, kind, file)) for kind, file in task["files"].items()]
         rows = _files(store, listing, task["mask"])
+        if task["notebooks"]:
+            settings = NotebookSettings.model_validate(task["notebooks"])
+            rows = (with_notebooks(table, settings) for table in rows)
         written = 0
         for table in _repositories(rows) if task["level"] == "repository" else rows:
             for emit in sinks:
@@ -81,6 +87,23 @@ def _masked(content: pa.Array, spans: pa.ChunkedArray, kinds: list[str]) -> pa.A
         for text, found in zip(content.to_pylist(), spans.to_pylist(), strict=True)
     ]
     return pa.array(texts, pa.large_binary())
+
+
+def with_notebooks(table: pa.Table, settings: NotebookSettings) -> pa.Table:
+    """The table with notebooks as text, and a column `notebook_problem`: why a notebook stayed as it was."""
+    problems: list[str | None] = [None] * table.num_rows
+    places = np.flatnonzero(pc.fill_null(pc.equal(table["language"], LANGUAGE), False).to_numpy())
+    content = table["content"]
+    if len(places):
+        texts = content.to_pylist()
+        for place in places.tolist():
+            try:
+                texts[place] = notebook_text(texts[place].encode(), settings)
+            except NotebookError as error:
+                problems[place] = str(error)
+        content = pa.array(texts, pa.large_string())
+    table = table.set_column(table.schema.get_field_index("content"), "content", content)
+    return table.append_column("notebook_problem", pa.array(problems, pa.string()))
 
 
 def _repositories(files: Iterator[pa.Table]) -> Iterator[pa.Table]:
