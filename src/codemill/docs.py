@@ -15,6 +15,7 @@ from codemill import recipe
 from codemill.annotate import REGISTRY, annotator_class
 from codemill.cli import app
 from codemill.commits import settings as commits
+from codemill.decontaminate.index import Evidence
 from codemill.longcontext.settings import LongContextSettings
 from codemill.pretrain import settings as pretrain
 from codemill.tokens.settings import BpeSettings, FimSettings
@@ -32,10 +33,13 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Source: table", '[[source]] with kind = "table"', recipe.TableSource),
     ("Rule: bounds on a value", "[[rule]] with column and a bound", recipe.ValueRule),
     ("Rule: quantile", "[[rule]] with drop_lowest or drop_highest", recipe.QuantileRule),
+    ("Rule: sample", "[[rule]] with sample", recipe.SampleRule),
     ("Rule: deduplication", "[[rule]] with dedup", recipe.DedupRule),
     ("Rule: preset", "[[rule]] with preset", recipe.PresetRule),
     ("Corpus", "[corpus.NAME]", recipe.CorpusSettings),
     ("Alarm", "[alarm]", recipe.AlarmSettings),
+    ("Propose", "[propose]", recipe.ProposeSettings),
+    ("Contamination: what counts", "[annotate.contamination.evidence]", Evidence),
     ("Commits: top level", 'a recipe with kind = "commits"', commits.CommitRecipe),
     ("Commits: history", "[history]", commits.HistorySettings),
     ("Commits: work", "[work]", commits.WorkSettings),
