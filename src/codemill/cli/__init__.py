@@ -1,6 +1,6 @@
 """The command line. Verbs match the folders; every user's mistake ends in one line on stderr and exit code 1."""
 
-from codemill.cli import decontaminate, longcontext, propose, run, scoring, tokens  # noqa: F401 - they register commands
+from codemill.cli import decontaminate, highquality, longcontext, propose, run, scoring, tokens  # noqa: F401 - commands
 from codemill.cli.common import app, main
 
 __all__ = ["app", "main"]

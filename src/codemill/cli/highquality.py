@@ -1,0 +1,38 @@
+"""The command that grows high-quality sets out of curated corpora."""
+
+from typing import Any
+
+import typer
+
+from codemill.cli.common import Json, RecipePath, Runner, Workers, app, print_json
+
+
+@app.command()
+def highquality(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as_json: Json = False) -> None:
+    """Grow high-quality sets out of corpora: a seed by rules, then a classifier in rounds."""
+    from codemill.cli.console import showing
+    from codemill.engine import Engine
+    from codemill.highquality.pipeline import HighQuality
+    from codemill.highquality.settings import load_highquality_recipe
+    from codemill.recipe import EngineSettings, parse_settings
+
+    loaded = load_highquality_recipe(str(recipe))
+    changed = {"workers": workers, "runner": runner}
+    engine = {**loaded.engine.model_dump(), **{key: value for key, value in changed.items() if value is not None}}
+    settings = parse_settings(EngineSettings, engine, "engine")
+    run: Any = HighQuality(loaded, Engine(settings.runner, settings.workers, settings.address))
+    with showing(run, quiet=as_json) as pipeline:
+        summary = pipeline.run()
+    if as_json:
+        print_json(summary["sources"])
+        return
+    for name, source in summary["sources"].items():
+        typer.echo(f"{name}: {_line(source)}")
+    typer.echo(f"sets and report.html are in {loaded.output}")
+
+
+def _line(source: dict[str, Any]) -> str:
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in source["tally"].items() if reason != "kept")
+    return (
+        f"kept {source['files']:,} documents ({source['bytes'] / 1e6:,.1f} MB) after {source['used']} rounds; {dropped}"
+    )
