@@ -94,7 +94,7 @@ def _unit_edges(graph: Graph, units: Ints, folders: Sequence[str]) -> tuple[Ints
     count = int(units.max()) + 1 if len(units) else 0
     keys = np.concatenate([ones * count + twos, twos * count + ones])
     names, places = np.unique(keys, return_inverse=True)
-    total = np.bincount(places, np.concatenate([weights, weights]), minlength=len(names))
+    total = np.asarray(np.bincount(places, np.concatenate([weights, weights]), minlength=len(names)), np.float64)
     return names // max(count, 1), names % max(count, 1), total
 
 
@@ -103,24 +103,32 @@ def _merge(sizes: Ints, edges: tuple[Ints, Ints, Floats], window: int) -> Ints:
     near: list[dict[int, float]] = [{} for _ in sizes]
     for one, two, weight in zip(*(column.tolist() for column in edges), strict=True):
         near[one][two] = weight
-    size = sizes.tolist()
+    size = np.maximum(sizes, 1).tolist()
     parent = list(range(len(size)))
-    heap: list[tuple[float, int, int, float]] = []
+    heap: list[tuple[float, int, int]] = []
 
-    def offer(one: int, two: int, weight: float) -> None:
-        if size[one] + size[two] <= window:
-            low, high = min(one, two), max(one, two)
-            heapq.heappush(heap, (-weight * weight / (max(size[one], 1) * max(size[two], 1)), low, high, weight))
+    def offer(one: int) -> None:
+        """The best neighbour of a cluster to the heap; neighbours that can't fit any more are forgotten."""
+        best, most = -1, 0.0
+        for two, weight in list(near[one].items()):
+            if size[one] + size[two] > window:
+                del near[one][two], near[two][one]
+                continue
+            rating = weight * weight / size[two]
+            if rating > most or (rating == most and two < best):
+                best, most = two, rating
+        if best >= 0:
+            heapq.heappush(heap, (-most / size[one], one, best))
 
-    for one, table in enumerate(near):
-        for two, weight in table.items():
-            if one < two:
-                offer(one, two, weight)
+    for unit in range(len(size)):
+        offer(unit)
     while heap:
-        _, one, two, weight = heapq.heappop(heap)
-        if parent[one] != one or parent[two] != two or near[one].get(two) != weight:
+        rating, one, two = heapq.heappop(heap)
+        if parent[one] != one:
             continue
-        if size[one] + size[two] > window:
+        weight = near[one].get(two, 0.0)
+        if parent[two] != two or -rating != weight * weight / size[two] / size[one] or size[one] + size[two] > window:
+            offer(one)  # one of both has changed since
             continue
         if len(near[one]) < len(near[two]):
             one, two = two, one
@@ -132,8 +140,7 @@ def _merge(sizes: Ints, edges: tuple[Ints, Ints, Floats], window: int) -> Ints:
                 del near[other][two]
                 near[one][other] = near[other][one] = near[one].get(other, 0.0) + more
         near[two] = {}
-        for other in sorted(near[one]):
-            offer(one, other, near[one][other])
+        offer(one)
     return np.array([_root(parent, unit) for unit in range(len(size))], np.int64)
 
 

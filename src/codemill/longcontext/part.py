@@ -86,8 +86,8 @@ def make_part(task: Task) -> Task:
         for rows in part.repositories() if part.input.level == "repository" else part.files():
             buffer.add(rows)
         buffer.flush()
+    seen = part.counts["kept"] + sum(part.tables["dropped"].values())
     counts = {**part.counts, **{name: dict(sorted(table.items())) for name, table in sorted(part.tables.items())}}
-    seen = counts.get("kept", 0) + sum(counts["dropped"].values())
     if seen != task["files"]:
         raise ConservationError(f"{part.input.path}: expected {task['files']} files kept or dropped, got {seen}")
     output.write_json(f"parts/{task['name']}.json", counts)

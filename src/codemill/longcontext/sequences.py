@@ -112,7 +112,7 @@ def lay_out(
     number = np.full(graph.n, -1, np.int64)
     needs = sizes[nodes]
     hosted = readme is not None and _host(order, needs, int(sizes[readme]), layout.window)
-    number[nodes] = _cut(part, order, needs, layout.window, [posixpath.dirname(paths[node]) for node in nodes])
+    number[nodes] = _cut(part, order, needs, layout.window, [posixpath.dirname(paths[node]) for node in nodes.tolist()])
     first = [readme] if readme is not None else []
     if hosted:
         number[first] = number[nodes[order.files[0]]]

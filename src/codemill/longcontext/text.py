@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def _marks() -> dict[str, tuple[str, str]]:
     return marks
 
 
-def _table() -> dict[str, dict[str, dict[str, str]]]:
+def _table() -> dict[str, Any]:
     return tomllib.loads(files("codemill.data").joinpath("imports_headers.toml").read_text(encoding="utf-8"))
 
 

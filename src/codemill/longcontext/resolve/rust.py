@@ -116,7 +116,7 @@ class _Crates:
 
     def _names(self) -> dict[str, str]:
         """Name of a crate -> its folder: as Cargo.toml says, else as the folder above `src` is called."""
-        names = {}
+        names: dict[str, str] = {}
         for crate, known in self.modules.items():
             if () not in known:
                 continue
