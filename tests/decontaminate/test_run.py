@@ -131,6 +131,31 @@ def test_only_the_named_columns_count(tmp_path, index):
     assert work([path], tmp_path / "many", index, max_hits=1000).dropped == 0
 
 
+def test_text_at_any_depth_and_in_any_type(tmp_path, index):
+    deep = "[" * 900 + json.dumps(SOLUTION) + "]" * 900
+    (tmp_path / "deep.jsonl").write_text(f'{{"text": {deep}}}\n{{"text": {{"a": [{{"b": [["x"]]}}]}}}}\n')
+    assert work([tmp_path / "deep.jsonl"], tmp_path / "deep", index).dropped == 1
+    path = tmp_path / "types.parquet"
+    columns = {
+        "category": pa.array([SOLUTION, "x", "x"]).dictionary_encode(),
+        "pairs": pa.array([[], [("key", SOLUTION)], []], pa.map_(pa.string(), pa.string())),
+        "bytes": pa.array([b"", b"", SOLUTION.encode()]),
+        "number": [1, 2, 3],
+    }
+    pq.write_table(pa.table(columns), path)
+    outcome = work([path], tmp_path / "types", index)
+    assert (outcome.seen, outcome.dropped) == (3, 3)
+    for name in ("category", "pairs", "bytes"):
+        assert work([path], tmp_path / name, index, text=(name,)).dropped == 1
+
+
+def test_nothing_in_nothing_out(tmp_path, index):
+    (tmp_path / "empty.jsonl").write_text("")
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "empty.parquet")
+    outcome = work([tmp_path / "empty.jsonl", tmp_path / "empty.parquet"], tmp_path / "out", index)
+    assert (outcome.seen, outcome.parts) == (0, 2)
+
+
 def test_packed_files_folders_and_globs(tmp_path, index):
     data = lines({"text": CLEAN}, {"text": SOLUTION}).encode()
     (tmp_path / "in").mkdir()

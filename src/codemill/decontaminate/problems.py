@@ -123,17 +123,18 @@ def open_benchmark(argument: str, fields: tuple[str, ...] = (), identity: str = 
 
 
 def text_of(value: Any) -> Iterator[str]:
-    """All texts within a value, in order; bytes are read as UTF-8."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, bytes):
-        yield value.decode("utf-8", "replace")
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from text_of(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from text_of(inner)
+    """All texts within a value, however deep, in order; bytes are read as UTF-8."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, bytes):
+            yield one.decode("utf-8", "replace")
+        elif isinstance(one, dict):
+            waiting += reversed(one.values())
+        elif isinstance(one, list | tuple):
+            waiting += reversed(one)
 
 
 def _plain(name: str) -> str:

@@ -199,6 +199,10 @@ def _has_text(kind: pa.DataType) -> bool:
         return any(_has_text(kind.field(index).type) for index in range(kind.num_fields))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _has_text(kind.value_type)
+    if pa.types.is_map(kind):
+        return _has_text(kind.key_type) or _has_text(kind.item_type)
+    if pa.types.is_dictionary(kind):
+        return _has_text(kind.value_type)
     return _is_text(kind)
 
 
@@ -229,9 +233,12 @@ def _of_lines(found: list[tuple[int, bytes]], columns: Sequence[str]) -> Rows:
     problems: list[str | None] = []
     for _, line in found:
         row = parse(line) if len(line) < LINE_LIMIT else None
-        text = _joined(row, columns) if isinstance(row, dict) else None
-        texts.append(text)
-        problems.append("invalid_row" if not isinstance(row, dict) else "no_text" if text is None else None)
+        if not isinstance(row, dict):
+            texts.append(None)
+            problems.append("invalid_row")
+            continue
+        texts.append(_joined(row, columns))
+        problems.append("no_text" if texts[-1] is None else None)
     origins = [f"#@{offset}" for offset, _ in found]
     return Rows(origins, pa.array(texts, pa.large_binary()), problems, [line for _, line in found])
 
@@ -255,13 +262,14 @@ def _joined(row: dict[str, Any], columns: Sequence[str]) -> bytes | None:
     return BORDER.join(found) if found else None
 
 
-def _inner(value: Any, path: list[str]) -> Any:
+def _inner(value: Any, path: list[str]) -> list[Any]:
     """What lies at a path, of every element where there are lists on the way."""
-    if not path:
-        return value
-    if isinstance(value, list):
-        return [_inner(one, path) for one in value]
-    return _inner(value.get(path[0]), path[1:]) if isinstance(value, dict) else None
+    found = [value]
+    for name in path:
+        while any(isinstance(one, list) for one in found):
+            found = [inner for one in found for inner in (one if isinstance(one, list) else [one])]
+        found = [one.get(name) for one in found if isinstance(one, dict)]
+    return found
 
 
 def broken(origin: str, batches: list[pa.RecordBatch]) -> Rows:
