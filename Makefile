@@ -19,6 +19,7 @@ demo-web: $(READY)
 	  || echo "demo-web: no manuals: apt-get could not download them (apt-get update may help)"; fi
 	$(BIN)/python -m codemill.web.pack demo-web/pages.warc.gz demo-web/packages/* demo-web/manuals
 	$(BIN)/codemill run recipes/web.toml
+	$(BIN)/codemill propose recipes/web.toml
 
 # Files, pages and this clone's own history to packed shards for both phases of training.
 demo-pretrain: demo demo-web

@@ -299,7 +299,7 @@ class ProposeSettings(Strict):
     floor: float = Field(2.0, description="nothing below this score, however scarce its group")
     ceiling: float = Field(6.0, description="bounds rise no higher; beyond it a group is sampled")
     keep: float | None = Field(
-        None, gt=0, le=1, description="share of all tokens to keep; none: as much as the scarcest group allows"
+        None, gt=0, le=1, description="share of all tokens to keep; none: as much as the scarcest named group allows"
     )
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ def propose(
     ] = None,
     keep: Annotated[
         Optional[float],  # noqa: UP045 - typer reads it
-        typer.Option(help="Share of all tokens to keep, instead of as much as the scarcest group allows."),
+        typer.Option(help="Share of all tokens to keep, instead of as much as the scarcest named group allows."),
     ] = None,
     corpus: Annotated[Optional[str], typer.Option(help="A corpus of the recipe; else its first.")] = None,  # noqa: UP045 - typer reads it
     workers: Workers = None,

@@ -113,9 +113,8 @@ class Proposal:
                 wanted = one.supply + one.short
                 lines.append(f"short: {one.group} has {one.supply:,.0f} of the {wanted:,.0f} tokens it should give")
         if self.limit is not None:
-            scarce = self.limit if self.limit in self.settings.target else "the groups that no target names"
             lines.append(
-                f"the supply of {scarce} limits the whole to {self.expected:,.0f} tokens; "
+                f"the supply of {self.limit} limits the whole to {self.expected:,.0f} tokens; "
                 "with --keep the others may give more, and it less than its share"
             )
         return lines
@@ -177,6 +176,7 @@ def propose(supply: Supply, settings: ProposeSettings) -> Proposal:
     limit, whole = None, (settings.keep or 0.0) * float(supply.weights.sum())
     if settings.keep is None:
         room = {name: above[name] / part for name, part in targets.items() if part > 0 and above[name] > 0}
+        room = {name: size for name, size in room.items() if name in settings.target} or room
         if not room:
             raise InputError(f"propose: expected rows of {', '.join(settings.target)} to choose from, got none")
         limit = min(room, key=lambda name: (room[name], name))
