@@ -91,7 +91,7 @@ class Engine:
             call = _load(function)
             for task in tasks:
                 yield call(task)
-                _give_back()
+                give_back()
             return
         for line in self._stream(function, [json.dumps(task) for task in tasks], workers):
             reply = json.loads(line)
@@ -202,7 +202,7 @@ class _Worker:
     def answer(self, task: str) -> str:
         try:
             reply = json.dumps({"ok": True, "value": self.call(json.loads(task))})
-            _give_back()
+            give_back()
             return reply
         except CodemillError as error:
             return json.dumps({"ok": False, "known": True, "kind": type(error).__name__, "message": str(error)})
@@ -352,7 +352,7 @@ class _UrlFile(io.RawIOBase):
         super().close()
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Hand memory that allocators keep for later back to the system: over many tasks it would add up."""
     pa.default_memory_pool().release_unused()
     if trim := _trim():

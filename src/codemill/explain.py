@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from codemill.errors import InputError
 from codemill.report.summary import RunSummary
-from codemill.report.wording import condition
+from codemill.report.wording import condition, speaking_of, units_of
 from codemill.schema import BLOB, KEYS, OCCURRENCE
 from codemill.select.result import Step, read_selection
 from codemill.store import Store
@@ -40,7 +40,8 @@ def explain(store: Store, query: str) -> dict[str, Any]:
     found = found.sort_by([("repo", "ascending"), ("path", "ascending")])
     matches, found = found.num_rows, found.slice(0, MOST_MATCHES)
     known = _annotations(store, summary, found)
-    decided = _decisions(store, summary, found)
+    with speaking_of(units_of(summary.recipe.get("kind", "files"))):
+        decided = _decisions(store, summary, found)
     rows = found.to_pylist()
     for row in rows:
         row["annotations"] = known(row)
@@ -87,9 +88,8 @@ def _annotations(store: Store, summary: RunSummary, found: pa.Table) -> Any:
         tables[name] = (keys, rows)
 
     def known(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        language = (
-            tables["language"][1].get((row["occurrence_id"],), {}).get("language") if "language" in tables else None
-        )
+        spoken = next((tables[name][1] for name in ("language", "commit") if name in tables), {})
+        language = spoken.get((row["occurrence_id"],), {}).get("language")
         place = {**row, "language": language}
         result = {}
         for name, (keys, rows) in tables.items():

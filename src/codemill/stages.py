@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from codemill.annotate import build
 from codemill.annotate.run import Data
 from codemill.corpus.assemble import assemble
-from codemill.engine import Engine
+from codemill.engine import Engine, give_back
 from codemill.report.summary import RunSummary, Stage
 from codemill.select import Selection, select
 from codemill.select.result import write_selection
@@ -48,6 +48,7 @@ class Timed(Generic[R]):
         self.begin(name)
         start = time.perf_counter()
         result, detail = work()
+        give_back()
         seconds = time.perf_counter() - start
         self.stages.append(Stage(name, round(seconds, 3), detail))
         self.say(name, detail, seconds)

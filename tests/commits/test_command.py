@@ -45,6 +45,8 @@ def test_run_explain_report(folder):
     shown = call("run", "r.toml")
     assert shown.exit_code == 0
     assert "dropped: merge" in shown.output
+    assert "commits" in shown.output
+    assert "files" not in shown.output
     counts = json.loads(call("run", "r.toml", "--json").stdout)
     assert counts["seen"] == 15
     revision = next((folder / "repositories" / "gauge" / "refs" / "heads").iterdir()).read_text()

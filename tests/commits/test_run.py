@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -333,6 +334,10 @@ def test_report_explanation_and_card(done):
     page = (root / "out" / "report.html").read_text()
     assert "meaningless" in page
     assert "Refuse to take the mean of no readings" in page
+    assert "One row a commit." in page
+    assert "15 commits seen" in page
+    prose = re.sub(r"(?s)<pre.*?</pre>|<script.*?</script>|<style.*?</style>|<[^>]+>", " ", page)
+    assert not re.search(r"[\d,]+ files\b|\bfiles (?:that|it|seen|dropped|reached|whose|just|kept)\b", prose)
     card = (root / "out" / "README.md").read_text()
     assert "config_name: blocks" in card
     revision = samples(root)["revision"][0].as_py()

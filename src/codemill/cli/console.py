@@ -11,6 +11,7 @@ from rich.table import Table
 
 from codemill.engine import Engine
 from codemill.report.summary import RunSummary
+from codemill.report.wording import speaking_of, units, units_of
 from codemill.select import Selection
 from codemill.select.result import read_selection
 from codemill.stages import Say
@@ -81,7 +82,8 @@ def following(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
 def outcome(store: Store, summary: RunSummary, output: str) -> None:
     """What was kept and why the rest was not, after a run."""
     selections = [read_selection(store, summary.decisions, corpus) for corpus in summary.corpora]
-    funnel(selections)
+    with speaking_of(units_of(summary.recipe.get("kind", "files"))):
+        funnel(selections)
     console = Console(highlight=False)
     for alarm in summary.alarms:
         console.print(f"[bold]alarm[/bold] {alarm}", soft_wrap=True)
@@ -113,8 +115,9 @@ def funnel(selections: Sequence[Selection]) -> None:
     console = Console(highlight=False)
     for selection in selections:
         table = Table(title=f"{selection.corpus}: kept and dropped", title_justify="left")
-        for name, side in (("", "left"), ("files", "right"), ("share", "right"), ("MB", "right"), ("tokens", "right")):
-            table.add_column(name, justify=side)  # type: ignore[arg-type]
+        table.add_column("")
+        for name in (units().many, "share", "MB", "tokens"):
+            table.add_column(name, justify="right")
         rows = selection.decisions.group_by(["status", "reason"]).aggregate(
             [([], "count_all"), ("bytes", "sum"), ("tokens", "sum")]
         )

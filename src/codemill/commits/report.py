@@ -6,6 +6,7 @@ from codemill.commits.settings import CommitRecipe
 from codemill.recipe import Recipe, parse_settings
 from codemill.report.html import build_page
 from codemill.report.summary import RunSummary
+from codemill.report.wording import COMMITS
 from codemill.store import Store
 
 
@@ -17,4 +18,4 @@ def build_commit_report(store: Store, summary: RunSummary) -> str:
     """
     recipe = parse_settings(CommitRecipe, summary.recipe, "recipe")
     # The page asks a recipe for its name, its fingerprint and its text, which both kinds have.
-    return build_page(store, summary, cast(Recipe, recipe), dict.fromkeys(summary.corpora, "commit"))
+    return build_page(store, summary, cast(Recipe, recipe), dict.fromkeys(summary.corpora, "commit"), COMMITS)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from codemill.annotate.run import Data
-from codemill.engine import Engine
+from codemill.engine import Engine, give_back
 from codemill.errors import ConservationError
 from codemill.presets import load_preset
 from codemill.recipe import AlarmSettings, DedupRule, PresetRule, QuantileRule, Recipe, Rule, SampleRule, ValueRule
@@ -24,6 +24,12 @@ from codemill.select.signals import LANGUAGE, TOKENS, check_columns, gather, wan
 from codemill.store import Store
 
 READABLE = "readable"
+# What each kind of deduplication looks at, beside ranks: the rest of a wide table is not copied for it.
+LOOKED_AT = {
+    "exact": ["occurrence_id", "blob_id"],
+    "near": ["blob_id"],
+    "repository": ["occurrence_id", "source", "repo", "revision", "path", "blob_id"],
+}
 Note = Callable[[pa.Array], pa.Array]  # from the rows that failed, as a mask, to what is said of each of them
 NO_GROUP = "unknown"  # the group of rows that have no value in the column that tells groups apart
 
@@ -53,6 +59,7 @@ def select(store: Store, engine: Engine, recipe: Recipe, data: Data) -> list[Sel
     columns = wanted_columns([rule for several in rules.values() for rule in several], recipe.corpus.values())
     check_columns(columns, {name: annotation.annotator.schema() for name, annotation in data.annotations.items()})
     signals = gather(store, engine, data, columns)
+    give_back()
     expected = sum(store.read_json(f"ingested/{shard}.json")["occurrences"] for shard in data.shards)
     selections = []
     for name in recipe.corpus:
@@ -60,6 +67,7 @@ def select(store: Store, engine: Engine, recipe: Recipe, data: Data) -> list[Sel
         for rule in rules[name]:
             if isinstance(rule, DedupRule):
                 run.dedup(rule, store, engine, data)
+                give_back()
             elif isinstance(rule, QuantileRule):
                 run.quantile(rule)
             elif isinstance(rule, SampleRule):
@@ -172,7 +180,7 @@ class _Run:
         self.steps[-1].cuts.update(zip(names, rates.tolist(), strict=True))
 
     def dedup(self, rule: DedupRule, store: Store, engine: Engine, data: Data) -> None:
-        names = ["occurrence_id", "source", "repo", "revision", "path", "blob_id"]
+        names = LOOKED_AT[rule.dedup]
         alive = pa.array(self.alive)
         rows = self.signals
         if rule.on is not None:

@@ -101,7 +101,17 @@ def gather(
         elif column.startswith("occurrence."):
             table = table.append_column(column, table[column.split(".", 1)[1]])
     order = [(name, "ascending") for name in ("source", "repo", "revision", "path", "occurrence_id")]
-    return table.sort_by(order).combine_chunks()
+    return _sorted(table, order)
+
+
+def _sorted(table: pa.Table, order: list[tuple[str, str]]) -> pa.Table:
+    """The table in this order, each column as one chunk; a column at a time, so that it is not held twice."""
+    places = pc.sort_indices(table, sort_keys=order)
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name in table.column_names:
+        columns[name] = pa.chunked_array([table[name].combine_chunks().take(places)])
+        table = table.drop_columns([name])
+    return pa.table(columns)
 
 
 def _plain(column: str) -> str:
