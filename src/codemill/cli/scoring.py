@@ -35,7 +35,7 @@ def label(
     from codemill.label.oracle import label as label_online
     from codemill.label.settings import load_label_settings
 
-    loaded = load_label_settings(settings, _changes(set_ or []))
+    loaded = load_label_settings(settings, changes(set_ or []))
     with following(quiet=as_json) as follow:
         rate = label_offline if offline else label_online
         result = rate(loaded, on_progress=lambda progress: follow(progress.done, progress.total, progress.line()))
@@ -49,7 +49,7 @@ def label(
         typer.echo(f"stopped: {result.stopped}")
 
 
-def _changes(pairs: list[str]) -> dict[str, Any]:
+def changes(pairs: list[str]) -> dict[str, Any]:
     """`a.b=value` as nested settings; values are JSON where they can be, else text."""
     changes: dict[str, Any] = {}
     for pair in pairs:
@@ -105,7 +105,7 @@ def fit(
 
             if checkpoint is None:
                 raise InputError("--checkpoint: expected a checkpoint of Llama structure to start from, got none")
-            settings = parse_settings(LlamaSettings, _changes(set_ or []), "set")
+            settings = parse_settings(LlamaSettings, changes(set_ or []), "set")
             metrics: dict[str, Any] = dict(
                 fit_llama(
                     labels,

@@ -7,10 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from codemill.recipe import SampleRule, ValueRule
 from codemill.report.frame import Frame, Ints, Weight, encode
 from codemill.select.decide import NO_GROUP
+from codemill.select.result import Step
 from codemill.select.signals import groups_of
 
+ANY_OTHER = "any other"
 MOST_GROUPS = 20  # rows; smaller groups are one row
 
 
@@ -44,13 +47,23 @@ def share_tables(frame: Frame) -> Iterator[ShareTable]:
             yield _table(frame, column, index)
 
 
-def groups_by(frame: Frame, column: str) -> tuple[Ints, pa.Array]:
-    """The group of every row under a column, as an index into the second."""
-    return encode(pc.fill_null(frame.column(column).cast(pa.string()), NO_GROUP))
+def groups_by(frame: Frame, step: Step) -> tuple[Ints, pa.Array]:
+    """The group of every row under the column that a rule goes by, as an index into the second.
+
+    Whole numbers that the rule doesn't name are one group.
+    """
+    values = frame.column(groups_of(step.setting))
+    groups = pc.fill_null(values.cast(pa.string()), NO_GROUP)
+    if pa.types.is_integer(values.type):
+        named = {NO_GROUP, *step.cuts}
+        if isinstance(step.setting, ValueRule | SampleRule):
+            named |= set(step.setting.limits if isinstance(step.setting, ValueRule) else step.setting.per)
+        groups = pc.if_else(pc.is_in(groups, pa.array(sorted(named), pa.string())), groups, ANY_OTHER)
+    return encode(groups)
 
 
 def _table(frame: Frame, column: str, index: int) -> ShareTable:
-    codes, names = groups_by(frame, column)
+    codes, names = groups_by(frame, frame.selection.steps[index])
     masks = (frame.stopped > 0, frame.stopped >= index, frame.kept)
     weights = [frame.weigh_by(codes, len(names), mask) for mask in masks]
     order = [int(i) for i in np.argsort([-weight.files for weight in weights[1]], kind="stable")]

@@ -186,7 +186,7 @@ def _groups(frame: Frame, step: Step) -> tuple[str, Ints, pa.Array]:
     """What a rule tells apart, or what its panels show: kind, index of every row, names."""
     kind = groups_of(step.setting)
     if "." in kind:
-        return (kind, *groups_by(frame, kind))
+        return (kind, *groups_by(frame, step))
     if kind == "source":
         return ("source", *encode(frame.column("source")))
     return ("language", *frame.languages)

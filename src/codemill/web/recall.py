@@ -66,9 +66,7 @@ def hash_word(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint32:
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _parts(
-    word: npt.NDArray[np.uint8], shortest: int, longest: int, buckets: Floats
-) -> tuple[float, int]:
+def _parts(word: npt.NDArray[np.uint8], shortest: int, longest: int, buckets: Floats) -> tuple[float, int]:
     """Sum of the numbers of a word's character n-grams, and how many; `word` is UTF-8 with `<` and `>` around it."""
     total, count, size = 0.0, 0, len(word)
     for start in range(size):
@@ -211,8 +209,8 @@ class RecallParams(Strict):
 class RecallAnnotator(Annotator):
     """How likely a page is about code, by a fastText classifier of the beginning of its text.
 
-    Fields: `score`, 0..1. The model's card (`recall.json`) has the threshold that keeps 99% of the relevant pages of its
-    validation set.
+    Fields: `score`, 0..1. `docs/web-recall.md` says which threshold finds how much; the card of a model fitted to other
+    pages (`recall.json`) says it for that one.
     """
 
     name: ClassVar[str] = "recall"

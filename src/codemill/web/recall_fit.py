@@ -197,8 +197,8 @@ def fit_recall(
     """Fit a classifier to ratings of pages, choose its threshold on validation sites, write it; returns its card.
 
     Args:
-        labels: a folder of `codemill label` or a table with `overall` (relevance 0..10), `blob_id`, and best `repo` (the
-            site), `split` (`train` or `validation`) and `weight` (pages that one stands for).
+        labels: a folder of `codemill label` or a table with `overall` (relevance 0..10), `blob_id`, and best `repo`
+            (the site), `split` (`train` or `validation`) and `weight` (pages that one stands for).
         out: folder for the model.
         contents: a table with the texts, where the labels have none.
 
