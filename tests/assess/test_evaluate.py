@@ -13,6 +13,7 @@ import pytest
 from codemill.assess import baselines
 from codemill.assess.evaluate import FIGURES, evaluate_scorer
 from codemill.errors import InputError
+from codemill.quality.metrics import folds
 from codemill.quality.scorer import SCHEMA
 
 
@@ -106,7 +107,7 @@ def test_a_missing_extra_is_a_note_in_the_table(labels, monkeypatch):
 
 def test_baselines_never_see_the_repository_they_judge():
     groups = [f"repo{index // 7}" for index in range(100)]
-    fold = baselines.folds(groups)
+    fold = folds(groups, 5)
     assert {len({fold[i] for i in range(100) if groups[i] == group}) for group in groups} == {1}
     assert np.bincount(fold).max() - np.bincount(fold).min() <= 7
     rated = np.where(fold == 2, 10.0, 0.0)

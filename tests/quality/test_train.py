@@ -13,7 +13,7 @@ from codemill.quality.rubric import ASPECTS
 pytest.importorskip("lightgbm", reason="needs the extra `train`")
 pytest.importorskip("sklearn", reason="needs the extra `train`")
 
-from codemill.quality import fitting, reference, train
+from codemill.quality import fitting, metrics, reference, train
 
 WORDS = ("total", "count", "index", "buffer", "value", "result", "items", "width", "height", "name")
 
@@ -75,10 +75,10 @@ def test_training_and_scoring_see_the_same(labels, fitted):
 
 def test_cross_validation_never_splits_a_group(labels):
     rated = train.read_rated(labels)
-    masks = train.folds(rated.groups, 5, 0)
-    assert (np.sum(masks, axis=0) == 1).all()
-    for mask in masks:
-        assert not set(rated.groups[mask]) & set(rated.groups[~mask])
+    fold = metrics.folds(rated.groups, 5)
+    assert sorted(set(fold)) == [0, 1, 2, 3, 4]
+    for number in range(5):
+        assert not set(rated.groups[fold == number]) & set(rated.groups[fold != number])
     table, predictions = train.cross_validate(labels, corpus=labels.select(["content", "language", "repo"]), number=3)
     assert predictions.shape == (240, 5)
     assert table["reference"]["mae"] < 0.5 < table["mean"]["mae"]

@@ -4,37 +4,17 @@ Each gives one prediction a file. Those that learn do so in folds: what they say
 repositories.
 """
 
-import re
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 
 from codemill.annotate import build
 from codemill.annotate.base import Annotator, annotate_safely
-from codemill.errors import MissingExtra
 from codemill.presets import load_preset
+from codemill.quality import fasttext as words
 from codemill.select.rules import fails
 
 FOLDS = 5
-_CHARACTERS = 7000
-_WORDS = re.compile(r"\w+|[^\w\s]")
 _ROWS = 512
-# Low, middle and high, as educational-value classifiers have them: the ratings that begin the middle and the high.
-_STEPS = (4, 6)
-_LABEL = "#kind:"  # marks a label for fastText; no word of a text has this form
-
-
-def folds(groups: list[str], count: int = FOLDS) -> np.ndarray:
-    """A fold (0..count-1) for each row; rows of one group share theirs, and folds hold about equally many rows."""
-    names, inverse, sizes = np.unique(np.asarray(groups, dtype=object), return_inverse=True, return_counts=True)
-    fold = np.zeros(len(names), dtype=np.int64)
-    load = np.zeros(count, dtype=np.int64)
-    for index in np.argsort(-sizes, kind="stable"):
-        fold[index] = load.argmin()
-        load[fold[index]] += sizes[index]
-    return np.asarray(fold[inverse], dtype=np.int64)
 
 
 def mean(rated: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -95,43 +75,14 @@ def broken_rules(table: pa.Table, preset: str) -> np.ndarray:
 
 
 def fasttext(contents: list[bytes], rated: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """A fastText classifier of low, middle and high files (Joulin et al., arXiv:1607.01759), as educational-value
-    filters use it: the expected rating under its probabilities.
+    """A fastText classifier of low, middle and high files; see `codemill.quality.fasttext`.
 
     Raises:
         MissingExtra: the extra `fasttext` is not installed.
     """
-    try:
-        import fasttext as library
-    except ImportError as error:
-        raise MissingExtra("the fastText baseline", "fasttext") from error
-    texts = [
-        " ".join(_WORDS.findall(content[: 4 * _CHARACTERS].decode("utf-8", "replace")[:_CHARACTERS]))
-        for content in contents
-    ]
-    kinds = np.searchsorted(_STEPS, rated, side="right")
+    lines = words.texts(contents)
     predicted = np.zeros(len(rated))
     for number in np.unique(fold):
         here, there = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-        worth = {f"{_LABEL}{kind}": rated[there][kinds[there] == kind].mean() for kind in np.unique(kinds[there])}
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "train.txt")
-            lines = (f"{_LABEL}{kinds[index]} {texts[index]}\n" for index in there)
-            file.write_text("".join(lines), encoding="utf-8")
-            # One thread: with more, every run gives another model.
-            model = library.train_supervised(
-                str(file),
-                label=_LABEL,
-                lr=0.3,
-                epoch=15,
-                wordNgrams=2,
-                dim=64,
-                bucket=200_000,
-                minCount=2,
-                thread=1,
-                verbose=0,
-            )
-        for index in here:
-            labels, chances = model.predict(texts[index], k=-1)
-            predicted[index] = sum(worth[label] * chance for label, chance in zip(labels, chances, strict=True))
+        predicted[here] = words.ratings(lines, rated, there, here)
     return predicted

@@ -13,7 +13,7 @@ from codemill.assess import baselines
 from codemill.assess.charts import box_plot, calibration_plot
 from codemill.assess.pages import figure, plain, text_table, write_page
 from codemill.errors import InputError, MissingExtra
-from codemill.quality.metrics import calibration, cmae, lowest_decile, mae, spearman, summary
+from codemill.quality.metrics import calibration, cmae, folds, lowest_decile, mae, spearman, summary
 from codemill.quality.rubric import ASPECTS
 from codemill.quality.scorer import Scorer
 from codemill.quality.table import read_labels, with_contents
@@ -125,7 +125,7 @@ def evaluate_scorer(
     seconds = time.perf_counter() - start
     predicted = scores["overall"]
     groups, fold_note = _groups(table)
-    fold = baselines.folds(groups)
+    fold = folds(groups, baselines.FOLDS)
     methods = [Method(name, summary(rated, predicted))]
     methods += [_baseline(kind, table, rated, fold) for kind in with_baselines]
     return Evaluation(

@@ -27,6 +27,7 @@ VERSION = 1
 _FNV, _PRIME, _FULL = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
 _MAX_LINES = 8_192
 _MAX_FEATURES = 1_024
+_TABLE = 1 << (2 * MAX_BYTES).bit_length()  # places of the work space that values are counted in
 
 # Linguist's names for what the label set and the reference system call otherwise.
 ALIASES = {"R Markdown": "RMarkdown", "CUDA": "Cuda", "AWK": "Awk", "Matlab": "MATLAB"}
@@ -52,19 +53,23 @@ def tables() -> Tables:
     vocabulary = _toml("words.toml")
     groups = _toml("phrases.toml")
     masks: dict[str, int] = {}
-    for place, members in enumerate(vocabulary["sets"].values()):
-        for word in members:
+    for place, listed in enumerate(vocabulary["sets"].values()):
+        for word in listed:
             masks[word] = masks.get(word, 0) | (1 << place)
     belongs: dict[str, list[int]] = {}
-    for place, members in enumerate(groups.values()):
-        for phrase in dict.fromkeys(members):
+    for place, listed in enumerate(groups.values()):
+        for phrase in dict.fromkeys(listed):
             belongs.setdefault(phrase, []).append(place)
     words = _hash_table([_hash(word) for word in vocabulary["words"]], range(len(vocabulary["words"])), -1, 29)
     sets = _hash_table([_hash(word) for word in masks], masks.values(), 0, 29)
-    phrases = _hash_table([_phrase_hash(phrase) for phrase in belongs], range(len(belongs)), -1, 31)
+    whole = {_phrase_hash(phrase): slot for slot, phrase in enumerate(belongs)}
+    # What a phrase begins with stands in the table too, at a slot past the last phrase: a search can stop early.
+    begun = {_phrase_hash(" ".join(phrase.split()[:k])): len(belongs) for phrase in belongs for k in range(1, 4)}
+    places = {**begun, **whole}
+    phrases = _hash_table(list(places), places.values(), -1, 31)
     offsets = np.cumsum([0, *(len(places) for places in belongs.values())]).astype(np.int64)
-    places = np.array([place for places in belongs.values() for place in places], np.int64)
-    return Tables(Lookup(*words), Lookup(*sets), Phrases(*phrases, offsets, places, len(groups)))
+    members = np.array([place for found in belongs.values() for place in found], np.int64)
+    return Tables(Lookup(*words), Lookup(*sets), Phrases(*phrases, offsets, members, len(groups)))
 
 
 @cache
@@ -90,6 +95,8 @@ class Space(NamedTuple):
     tokens: Array
     token_hashes: Array
     work: Array
+    table: Array
+    counts: Array
     line_facts: Array  # of each line: sets of its first words, of the first, number of words
     word_counts: Array
     phrase_counts: Array
@@ -108,6 +115,8 @@ class Scratch:
             tokens=np.zeros((MAX_BYTES + 1, 5), np.int64),
             token_hashes=np.zeros((MAX_BYTES + 1, 3), np.uint64),
             work=np.zeros(MAX_BYTES + 1, np.uint64),
+            table=np.zeros(_TABLE, np.uint64),
+            counts=np.zeros(_TABLE, np.int32),
             line_facts=np.zeros((3, _MAX_LINES), np.int64),
             word_counts=np.zeros(int(t.words.slots.max()) + 1, np.int64),
             phrase_counts=np.zeros(len(t.phrases.offsets) - 1, np.int64),
@@ -165,7 +174,10 @@ def _measure(b: Array, syntax: Array, space: Space, t: Tables, out: Array) -> tu
     kernels.lex(b, n, syntax, space.state)
     nl = kernels.lines(b, n, space.state, space.lines, space.line_hashes)
     nt = kernels.tokens(b, n, space.state, space.tokens, space.token_hashes)
-    f = File(b, n, space.state, space.lines, space.line_hashes, nl, space.tokens, space.token_hashes, nt, space.work)
+    f = File(
+        b, n, space.state, space.lines, space.line_hashes, nl, space.tokens, space.token_hashes, nt,
+        space.work, space.table, space.counts,
+    )  # fmt: skip
     k = 3
     k = measures.characters(f, out, k)
     k = measures.line_shapes(f, out, k)

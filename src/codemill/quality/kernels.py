@@ -16,7 +16,8 @@ Array = Any
 
 
 class File(NamedTuple):
-    """A lexed file: `n` bytes `b`, the state of each, `nl` lines, `nt` tokens, and work space."""
+    """A lexed file: `n` bytes `b`, the state of each, `nl` lines, `nt` tokens, and work space: a list, and a hash
+    table of at least twice its size."""
 
     b: Array
     n: int
@@ -28,6 +29,8 @@ class File(NamedTuple):
     token_hashes: Array
     nt: int
     work: Array
+    table: Array
+    counts: Array
 
 
 class Lookup(NamedTuple):
@@ -38,7 +41,10 @@ class Lookup(NamedTuple):
 
 
 class Phrases(NamedTuple):
-    """A hash table of phrases; phrase i belongs to the groups `members[offsets[i]:offsets[i + 1]]`."""
+    """A hash table of phrases and their beginnings; phrase i belongs to `members[offsets[i]:offsets[i + 1]]`.
+
+    Slots from the number of phrases on are of beginnings.
+    """
 
     keys: Array
     slots: Array
@@ -57,7 +63,7 @@ T_KIND, T_START, T_LENGTH, T_LINE, T_STATE = 0, 1, 2, 3, 4
 
 _FNV = np.uint64(0xCBF29CE484222325)
 PRIME = np.uint64(0x100000001B3)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @jit
@@ -78,7 +84,7 @@ def is_space(c: int) -> bool:
 @jit
 def bucket(h: Array, bits: int) -> Array:
     """The hash's bucket in a table of 2**bits."""
-    return np.int64(((h ^ (h >> np.uint64(32))) * _MIX) >> np.uint64(64 - bits))
+    return np.int64(((h ^ (h >> np.uint64(32))) * MIX) >> np.uint64(64 - bits))
 
 
 @jit
@@ -95,11 +101,21 @@ def starts(b: Array, i: int, n: int, s: Array, at: int, width: int) -> int:  # n
 @jit
 def lex(b: Array, n: int, s: Array, state: Array) -> None:  # noqa: PLR0912 - a state machine is best read whole
     """Marks every byte as code, comment, docstring or string. `s` is a row of `features.syntax_table`."""
+    special = np.zeros(256, np.bool_)  # bytes that may end plain code; all others are passed over at once
+    special[34] = s[9] or s[12]
+    special[39] = s[10] or s[12]
+    special[96] = s[11]
+    for at in (0, 2, 14):
+        special[s[at]] |= s[at] != 0
     i = 0
     now = CODE
     quote = 0
     while i < n:
         c = b[i]
+        if now == CODE and not special[c]:
+            state[i] = CODE
+            i += 1
+            continue
         step = 1
         mark = now
         if now == CODE:
@@ -116,7 +132,7 @@ def lex(b: Array, n: int, s: Array, state: Array) -> None:  # noqa: PLR0912 - a 
             if c == quote and i + 2 < n and b[i + 1] == c and b[i + 2] == c:
                 now, step = CODE, 3
         elif now == BLOCK_COMMENT:
-            closing = starts(b, i, n, s, 6, 3)
+            closing = starts(b, i, n, s, 6, 3) if c == s[6] else 0
             if closing:
                 now, step = CODE, closing
         elif c == 10:
@@ -127,7 +143,8 @@ def lex(b: Array, n: int, s: Array, state: Array) -> None:  # noqa: PLR0912 - a 
                 step = 2
             elif c == quote:
                 now = CODE
-        for k in range(i, min(i + step, n)):
+        state[i] = mark
+        for k in range(i + 1, min(i + step, n)):
             state[k] = mark
         # A backslash at the end of a line does not carry a string over it.
         if step == 2 and mark == STRING and i + 1 < n and b[i + 1] == 10:
@@ -279,8 +296,11 @@ def count_characters(b: Array, n: int, bits: int, counts: Array, touched: Array)
 
 
 @jit
-def project(counts: Array, touched: Array, found: int, idf: Array, weights: Array, out: Array) -> None:  # noqa: PLR0917 - eight parameters is the house limit
-    """Adds the unit-length TF-IDF vector times `weights` (buckets x outputs) to `out`, and clears the counts."""
+def project(counts: Array, touched: Array, found: int, idf: Array, weights: Array, scale: Array, out: Array) -> None:  # noqa: PLR0917 - eight parameters is the house limit
+    """Adds the unit-length TF-IDF vector times the weights to `out`, and clears the counts.
+
+    `weights` are whole numbers, buckets x outputs, as `reference.steps` gives them; `scale` is that of each output.
+    """
     acc = np.zeros(weights.shape[1], np.float32)
     norm = np.float32(0.0)
     for j in range(found):
@@ -289,7 +309,32 @@ def project(counts: Array, touched: Array, found: int, idf: Array, weights: Arra
         counts[p] = 0
         norm += v * v
         for k in range(acc.shape[0]):
-            acc[k] += v * weights[p, k]
-    scale = np.float32(1.0) / np.float32(np.sqrt(norm) + 1e-9)
-    for k in range(acc.shape[0]):
-        out[k] += acc[k] * scale
+            acc[k] += v * np.float32(weights[p, k])
+    length = np.float32(1.0) / np.float32(np.sqrt(norm) + 1e-9)
+    for k in range(out.shape[0]):
+        out[k] += acc[k] * scale[k] * length
+
+
+@jit
+def tally(hashes: Array, n: int, table: Array, counts: Array) -> tuple[int, int, int]:
+    """How many different values the first `n` hashes have, how many of them stand there once, how often the commonest.
+
+    `table` and `counts` are work space of a power of two, larger than `n`; no more is touched than `n` asks for.
+    """
+    size = 16
+    while size < 2 * n and size < table.shape[0]:
+        size *= 2
+    counts[:size] = 0
+    mask = np.uint64(size - 1)
+    distinct, once, most = 0, 0, 0
+    for i in range(n):
+        h = hashes[i]
+        p = (h ^ (h >> np.uint64(29))) & mask
+        while counts[p] != 0 and table[p] != h:
+            p = (p + np.uint64(1)) & mask
+        table[p] = h
+        counts[p] += 1
+        distinct += counts[p] == 1
+        once += (counts[p] == 1) - (counts[p] == 2)
+        most = max(most, counts[p])
+    return distinct, once, most

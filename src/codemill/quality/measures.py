@@ -21,10 +21,11 @@ from codemill.quality.kernels import (
     LAST,
     LENGTH,
     LINE_COMMENT,
-    PRIME,
+    MIX,
     STRING,
     Array,
     File,
+    tally,
 )
 
 
@@ -142,18 +143,15 @@ def indentation(f: File, out: Array, k: int) -> int:
 def repetition(f: File, out: Array, k: int) -> int:
     """Repeated lines and line shapes, runs and periods of them, repeated 8-grams of tokens."""
     hashes, nl, token_hashes, nt, scratch = f.line_hashes, f.nl, f.token_hashes, f.nt, f.work
-    filled = 0
-    for i in range(nl):
-        filled += hashes[i, 0] != 0
-    filled = max(filled, 1)
+    filled = 1
     for column in range(2):
-        ordered = np.sort(hashes[:nl, column])
-        distinct, run, longest = 0, 0, 0
+        found = 0
         for i in range(nl):
-            if ordered[i] != 0:
-                run = run + 1 if i > 0 and ordered[i] == ordered[i - 1] else 1
-                distinct += run == 1
-                longest = max(longest, run)
+            if hashes[i, column] != 0:
+                scratch[found] = hashes[i, column]
+                found += 1
+        filled = max(found, 1)
+        distinct, _, longest = tally(scratch, found, f.table, f.counts)
         out[k], out[k + 1], out[k + 2] = 1 - distinct / filled, longest / filled, np.log1p(distinct)
         k += 3
     run, longest = 0, 0
@@ -169,19 +167,25 @@ def repetition(f: File, out: Array, k: int) -> int:
         k += 1
     out[k] = longest
     k += 1
-    grams = 0
-    for i in range(7, nt):
-        h = np.uint64(0)
-        for j in range(i - 7, i + 1):
-            h = (h ^ token_hashes[j, 0]) * PRIME + np.uint64(j - i + 8)
-        scratch[grams] = h
-        grams += 1
-    ordered = np.sort(scratch[:grams])
-    same = 0
-    for i in range(1, grams):
-        same += ordered[i] == ordered[i - 1]
-    out[k] = same / max(grams, 1)
+    # A polynomial of eight tokens' hashes, rolled on from gram to gram.
+    gram, leaving = np.uint64(0), np.uint64(1)
+    for _ in range(8):
+        leaving *= MIX
+    grams = max(nt - 7, 0)
+    for i in range(nt):
+        gram = gram * MIX + _mixed(token_hashes[i, 0])
+        if i >= 8:
+            gram -= leaving * _mixed(token_hashes[i - 8, 0])
+        if i >= 7:
+            scratch[i - 7] = gram
+    out[k] = (grams - tally(scratch, grams, f.table, f.counts)[0]) / max(grams, 1)
     return k + 1
+
+
+@jit
+def _mixed(h: Array) -> Array:
+    # Hashes of single bytes differ by small multiples, of which polynomials find equal sums.
+    return (h ^ (h >> np.uint64(29))) * (h | np.uint64(1))
 
 
 @jit

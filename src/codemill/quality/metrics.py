@@ -1,7 +1,7 @@
 """How well predictions meet ratings: the figures of merit of scorers and of oracles, as plain functions of arrays."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 CLASSES = 11  # ratings 0..10
 
@@ -102,3 +102,9 @@ def summary(rated: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
         "precision_lowest": lowest["precision"],
         "recall_lowest": lowest["recall"],
     }
+
+
+def folds(groups: ArrayLike, count: int, seed: int = 0) -> NDArray[np.int64]:
+    """A fold (0..count-1) for each row, at random; rows of one group share theirs, folds hold equally many groups."""
+    distinct, inverse = np.unique(np.asarray(groups), return_inverse=True)
+    return np.asarray((np.random.default_rng(seed).permutation(len(distinct)) % count)[inverse], np.int64)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +36,8 @@ _ROWS = 256  # files judged at once: bounds memory
 WEIGHTS = "model.npz"
 CARD = "card.json"
 RANK_LIMIT = 2.5  # normal scores are cut here
+_LANES = 16  # rows of weights are filled up to a multiple of this: whole vector registers
+_BITS = 12
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class ReferenceScorer:
         latent = texts[:, a.character_scale.shape[0] :]
         opinions = texts[:, : a.character_scale.shape[0]] + a.text_language[codes]
         points = to_points(np.hstack([measures, latent]), a.knots, a.ranks)
-        second = kernel_opinions(points, self._supports, self._norms, a, codes)
+        second = kernel_opinions(points, self._machine, a, codes)
         inputs = np.hstack([measures, opinions, second, a.language_facts[codes]]).astype(np.float32)
         raw = forest(inputs, a.node_feature, a.node_threshold, a.node_left, a.roots, a.forests, a.bases)
         return decode(raw, self.card["decode"])
@@ -149,10 +151,10 @@ class ReferenceScorer:
         b, size = features.head(content)
         measures[:] = features.extract(b, size, language, s)
         found = features.count_ngrams(b, s, "tokens")
-        kernels.project(s.counts, s.touched, found, self._idf[1], self._weights[1], texts)
+        kernels.project(s.counts, s.touched, found, self._idf[1], self._weights[1], a.token_scale, texts)
         found = features.count_ngrams(b, s, "characters")
         opinions = texts[: a.character_scale.shape[0]]
-        kernels.project(s.counts, s.touched, found, self._idf[0], self._weights[0], opinions)
+        kernels.project(s.counts, s.touched, found, self._idf[0], self._weights[0], a.character_scale, opinions)
 
     @cached_property
     def _idf(self) -> tuple[Floats, Floats]:
@@ -160,16 +162,17 @@ class ReferenceScorer:
 
     @cached_property
     def _weights(self) -> tuple[Floats, Floats]:
-        a = self._arrays
-        return expand(a.character_weights, a.character_scale), expand(a.token_weights, a.token_scale)
+        return squares(self._arrays.character_weights), squares(self._arrays.token_weights)
 
     @cached_property
-    def _supports(self) -> Floats:
-        return np.ascontiguousarray(self._arrays.supports.astype(np.float32))
+    def _machine(self) -> "Machine":
+        return machine(self._arrays)
 
-    @cached_property
-    def _norms(self) -> Floats:
-        return np.asarray((self._supports**2).sum(axis=1))
+
+def squares(steps: Floats) -> Floats:
+    """Weights without their scale, int16: the square of each integer, with its sign; rows filled up to whole lanes."""
+    whole = steps.astype(np.int16)
+    return np.pad(whole * np.abs(whole), ((0, 0), (0, -whole.shape[1] % _LANES)))
 
 
 def expand(steps: Floats, scale: Floats) -> Floats:
@@ -185,24 +188,46 @@ def to_points(values: Floats, knots: Floats, ranks: Floats) -> Floats:
     return out
 
 
-def kernel_opinions(points: Floats, supports: Floats, norms: Floats, a: Arrays, codes: NDArray[np.int64]) -> Floats:
+class Machine(NamedTuple):
+    """The kernel machine, made ready: numbers of rows are even, and rows of `alphas` filled up to full lanes."""
+
+    supports: Floats  # int8[N, F + L]
+    norms: Floats  # int32[N]: squared lengths
+    alphas: Floats  # float32[N, lanes]
+    low: Floats  # float32[2**12]: exp of a squared distance's lower bits
+    high: Floats  # the same of its higher bits
+
+
+def machine(a: Arrays) -> Machine:
+    """Tables of the kernel machine. Squared distances are whole numbers, so exp comes from two tables."""
+    rows, width = a.supports.shape
+    supports = np.pad(a.supports, ((0, rows % 2), (0, 0)))
+    norms = (supports.astype(np.int32) ** 2).sum(axis=1, dtype=np.int32)
+    alphas = np.pad(a.alphas.astype(np.float32), ((0, rows % 2), (0, -a.alphas.shape[1] % _LANES)))
+    step, farthest = float(a.steps[0]), (2 * 127) ** 2 * width
+    low = np.exp(-step * np.arange(1 << _BITS))
+    high = np.exp(-step * (1 << _BITS) * np.arange((farthest >> _BITS) + 1))
+    return Machine(supports, norms, alphas, low.astype(np.float32), high.astype(np.float32))
+
+
+def kernel_opinions(points: Floats, m: Machine, a: Arrays, codes: NDArray[np.int64]) -> Floats:
     """What a Gaussian kernel machine says: float32[rows, R]."""
-    products = points @ supports.T  # exact: whole numbers below 2**24
-    own = (points**2).sum(axis=1)
-    out = np.zeros((len(points), a.alphas.shape[1]), np.float32)
-    _weigh(products, own, norms, float(a.steps[0]), a.alphas.astype(np.float32), out)
-    return np.asarray(out * a.alpha_scale + a.kernel_language[codes])
+    rows = len(points)
+    whole = np.pad(points.astype(np.int8), ((0, -rows % 4), (0, 0)))
+    out = np.zeros((len(whole), m.alphas.shape[1]), np.float32)
+    _gaussian(whole, m, out)
+    return np.asarray(out[:rows, : a.alphas.shape[1]] * a.alpha_scale + a.kernel_language[codes])
 
 
 def decode(raw: Floats, settings: dict[str, float]) -> Floats:
     """Ratings from the six forests' values: log odds of zero, overall if not zero, four aspects.
 
-    `sharpen` multiplies the log odds; `stretch` spreads the overall rating about `center`: it undoes the
-    pull to the mean.
+    `shift` is added to the log odds and `sharpen` multiplies them: what is probably zero is best called so outright.
+    `stretch` spreads the overall rating about `center`: it undoes the pull to the mean.
     """
-    nonzero = 1 / (1 + np.exp(settings["sharpen"] * np.clip(raw[:, 0], -30, 30)))
+    odds = settings["sharpen"] * (np.clip(raw[:, 0], -30, 30) + settings.get("shift", 0.0))
     spread = settings["center"] + settings["stretch"] * (raw[:, 1] - settings["center"])
-    ratings = np.column_stack([nonzero * np.clip(spread, 0, 10), raw[:, 2:]])
+    ratings = np.column_stack([np.clip(spread, 0, 10) / (1 + np.exp(odds)), raw[:, 2:]])
     return np.asarray(np.clip(ratings, 0, 10), np.float32)
 
 
@@ -237,12 +262,41 @@ def _interpolate(values: Array, knots: Array, ranks: Array, out: Array) -> None:
 
 
 @jit
-def _weigh(products: Array, own: Array, norms: Array, step: float, alphas: Array, out: Array) -> None:  # noqa: PLR0917 - eight parameters is the house limit
-    for i in range(products.shape[0]):
-        for j in range(products.shape[1]):
-            k = np.float32(np.exp(-step * (own[i] + norms[j] - 2 * products[i, j])))
-            for r in range(alphas.shape[1]):
-                out[i, r] += k * alphas[j, r]
+def _product(x: Array, y: Array) -> Array:
+    return np.int32(np.int32(x) * np.int32(y))
+
+
+@jit
+def _gaussian(points: Array, m: Machine, out: Array) -> None:
+    # Four files by two supports at a time keeps all eight sums in registers. One thread, unlike a matrix product by
+    # BLAS, whose threads would fight with those of the processes beside this one.
+    sums = np.zeros((4, 2), np.int32)
+    for i in range(0, points.shape[0], 4):
+        own = np.zeros(4, np.int32)
+        for r in range(4):
+            for k in range(points.shape[1]):
+                own[r] += _product(points[i + r, k], points[i + r, k])
+        for j in range(0, m.supports.shape[0], 2):
+            a0, a1, a2, a3 = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+            b0, b1, b2, b3 = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+            for k in range(points.shape[1]):
+                v, w = m.supports[j, k], m.supports[j + 1, k]
+                a0 = np.int32(a0 + _product(points[i, k], v))
+                a1 = np.int32(a1 + _product(points[i + 1, k], v))
+                a2 = np.int32(a2 + _product(points[i + 2, k], v))
+                a3 = np.int32(a3 + _product(points[i + 3, k], v))
+                b0 = np.int32(b0 + _product(points[i, k], w))
+                b1 = np.int32(b1 + _product(points[i + 1, k], w))
+                b2 = np.int32(b2 + _product(points[i + 2, k], w))
+                b3 = np.int32(b3 + _product(points[i + 3, k], w))
+            sums[0, 0], sums[1, 0], sums[2, 0], sums[3, 0] = a0, a1, a2, a3
+            sums[0, 1], sums[1, 1], sums[2, 1], sums[3, 1] = b0, b1, b2, b3
+            for c in range(2):
+                for r in range(4):
+                    d = own[r] + m.norms[j + c] - 2 * sums[r, c]
+                    near = m.high[d >> _BITS] * m.low[d & ((1 << _BITS) - 1)]
+                    for q in range(out.shape[1]):
+                        out[i + r, q] += near * m.alphas[j + c, q]
 
 
 @jit
@@ -257,14 +311,13 @@ def forest(  # noqa: PLR0917 - eight parameters is the house limit
 ) -> Any:
     """Sums of the trees' leaves by forest: float32[rows, forests]."""
     out = np.zeros((inputs.shape[0], bases.shape[0]), np.float32)
-    for i in range(inputs.shape[0]):
-        for f in range(bases.shape[0]):
-            total = bases[f]
-            for t in range(forests[f], forests[f + 1]):
+    for f in range(bases.shape[0]):
+        out[:, f] = bases[f]
+        # Trees outside, rows inside: a tree's nodes stay in the cache, and walks of several rows overlap.
+        for t in range(forests[f], forests[f + 1]):
+            for i in range(inputs.shape[0]):
                 node = roots[t]
                 while node_feature[node] >= 0:
-                    right = inputs[i, node_feature[node]] > node_threshold[node]
-                    node = node_left[node] + right
-                total += node_threshold[node]
-            out[i, f] = total
+                    node = node_left[node] + (inputs[i, node_feature[node]] > node_threshold[node])
+                out[i, f] += node_threshold[node]
     return out

@@ -1,7 +1,6 @@
 """Fits the reference scorer to rated files, and measures it where it has never seen the repository."""
 
 import json
-import tempfile
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,16 +10,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from codemill.errors import InputError
-from codemill.quality import features, fitting, metrics
+from codemill.errors import InputError, MissingExtra
+from codemill.quality import fasttext, features, fitting, metrics
 from codemill.quality.features import linguist_name
 from codemill.quality.fitting import Floats, Inputs, lightgbm
-from codemill.quality.reference import CARD, Arrays, decode, expand, fingerprint, forest, kernel_opinions, to_points
+from codemill.quality.reference import (
+    CARD,
+    Arrays,
+    decode,
+    expand,
+    fingerprint,
+    forest,
+    kernel_opinions,
+    machine,
+    to_points,
+)
 from codemill.quality.rubric import ASPECTS, SCORES
 from codemill.quality.table import as_bytes
 
 ZEROS = ("data", "config", "trivial", "generated")
-DECODE = {"sharpen": 2.0, "stretch": 1.1, "center": 5.1}
+DECODE = {"sharpen": 2.5, "shift": 0.15, "stretch": 1.1, "center": 5.1}
 RARE = 0.5  # ratings weigh by this power of their rarity: the extremes are few, and matter most
 LINE_STATISTICS = 88  # the first measures are about characters, lines and indents alone
 PAGES = 201  # rubrics from this version on are of pages
@@ -85,8 +94,8 @@ def read_rated(labels: pa.Table) -> Rated:
     return Rated(inputs, scores, np.array([reason or "" for reason in zero]), groups, known)
 
 
-def fit_reference(
-    labels: pa.Table, out: Path, seed: int = 0, corpus: pa.Table | None = None, version: str = "1"
+def fit_reference(  # noqa: PLR0917 - eight parameters is the house limit
+    labels: pa.Table, out: Path, seed: int = 0, corpus: pa.Table | None = None, version: str = "1", number: int = 0
 ) -> dict[str, Any]:
     """Fits the reference scorer and writes it to the folder `out`.
 
@@ -96,6 +105,7 @@ def fit_reference(
         seed: of folds, projection and trees.
         corpus: more files of the kind (columns content, language), not rated: what words mean is learned from them.
         version: stands in the card.
+        number: folds of a cross-validation whose figures stand in the card; 0 for none.
 
     Returns:
         The card: version, fingerprint, sizes, settings.
@@ -120,6 +130,13 @@ def fit_reference(
         "languages": rated.languages,
     }
     card["fingerprint"] = fingerprint(arrays, card)
+    if number:
+        table, _ = cross_validate(labels, seed, corpus, number)
+        figures = {
+            name: {figure: round(value, 4) for figure, value in row.items() if not np.isnan(value)}
+            for name, row in table.items()
+        }
+        card["cross_validation"] = {"folds": number, "grouped_by": "group or repository", **figures}
     out.mkdir(parents=True, exist_ok=True)
     arrays.save(out)
     (out / CARD).write_text(json.dumps(card, indent=2) + "\n")
@@ -152,10 +169,11 @@ def fit_arrays(rated: Rated, corpus: Any, seed: int) -> Arrays:
     targets, nonzero = rated.targets(), ~rated.is_zero
     shared = (targets, nonzero, _SPLIT)
     opinions = np.zeros((n, 2 * targets.shape[1]), np.float32)
-    for fold in folds(rated.groups, 5, seed):
-        seen = np.flatnonzero(~fold)
-        fitted = fitting.fit_opinions(grams, *shared, seen, inputs.codes, languages)
-        opinions[fold] = fitting.judge(grams, fitted, np.flatnonzero(fold), inputs.codes)
+    fold = metrics.folds(rated.groups, 5, seed)
+    for number in range(5):
+        held = np.flatnonzero(fold == number)
+        fitted = fitting.fit_opinions(grams, *shared, np.flatnonzero(fold != number), inputs.codes, languages)
+        opinions[held] = fitting.judge(grams, fitted, held, inputs.codes)
     final = fitting.fit_opinions(grams, *shared, np.arange(n), inputs.codes, languages)
     facts = fitting.language_facts(inputs.codes, rated.is_zero, rated.scores[:, 0], languages)
     trees = fit_trees(np.hstack([inputs.measures, opinions, facts[inputs.codes]]), rated, seed)
@@ -215,18 +233,10 @@ def predict(arrays: Arrays, inputs: Inputs, settings: dict[str, float]) -> Float
     opinions = texts[:, :size] + np.asarray(characters @ expand(arrays.character_weights, arrays.character_scale))
     opinions += arrays.text_language[inputs.codes]
     points = to_points(np.hstack([inputs.measures, texts[:, size:]]), arrays.knots, arrays.ranks)
-    supports = arrays.supports.astype(np.float32)
-    second = kernel_opinions(points, supports, (supports**2).sum(axis=1), arrays, inputs.codes)
+    second = kernel_opinions(points, machine(arrays), arrays, inputs.codes)
     rows = np.hstack([inputs.measures, opinions, second, arrays.language_facts[inputs.codes]]).astype(np.float32)
     a = arrays
     return decode(forest(rows, a.node_feature, a.node_threshold, a.node_left, a.roots, a.forests, a.bases), settings)
-
-
-def folds(groups: NDArray[np.int64], number: int, seed: int) -> list[NDArray[np.bool_]]:
-    """Masks of the files held out in each fold; no group is in two."""
-    distinct = np.unique(groups)
-    place = np.random.default_rng(seed).permutation(len(distinct)) % number
-    return [np.isin(groups, distinct[place == fold]) for fold in range(number)]
 
 
 def cross_validate(
@@ -251,8 +261,9 @@ def cross_validate(
     rated = read_rated(labels)
     tokens = corpus_tokens(corpus, rated)
     predictions: dict[str, Floats] = {"reference": np.zeros(rated.scores.shape, np.float32)}
-    for fold in folds(rated.groups, number, seed):
-        train, test = np.flatnonzero(~fold), np.flatnonzero(fold)
+    fold = metrics.folds(rated.groups, number, seed)
+    for held in range(number):
+        train, test = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
         kept = None if tokens is None else tokens[_apart(corpus, labels, test)]
         arrays = fit_arrays(rated.take(train), kept, seed)
         predictions["reference"][test] = predict(arrays, rated.inputs.take(test), DECODE)
@@ -279,29 +290,9 @@ def simple_scorers(
     truth, measures = rated.scores[:, 0], rated.inputs.measures[:, :LINE_STATISTICS]
     model = lightgbm().LGBMRegressor(**fitting.FOREST, random_state=seed).fit(measures[train], truth[train])
     out = {"mean": np.full(len(test), truth[train].mean()), "line statistics": model.predict(measures[test])}
-    words = fasttext_ratings(as_bytes(labels["content"]).to_pylist(), truth, train, test)
-    return out if words is None else {**out, "fasttext": words}
-
-
-def fasttext_ratings(contents: list[bytes], truth: Floats, train: NDArray[Any], test: NDArray[Any]) -> Floats | None:
-    """A classifier in the style of educational-value filters: the mean of its eleven classes. None if not installed."""
     try:
-        import fasttext
-    except ImportError:
-        return None
-    # The marker of labels may stand in a file as well.
-    shown = [content[: features.CHARACTERS].decode("utf-8", "replace").replace("__label__", "") for content in contents]
-    texts = [" ".join(text.split()) for text in shown]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "train.txt"
-        file.write_text("".join(f"__label__{int(truth[i])} {texts[i]}\n" for i in train))
-        model = fasttext.train_supervised(
-            str(file), epoch=25, lr=0.5, wordNgrams=2, dim=64, bucket=200_000, thread=1, verbose=0
-        )
-    out = np.zeros(len(test))
-    for place, i in enumerate(test):
-        labels, shares = model.predict(texts[i], k=11)
-        weights = np.asarray(shares, float)
-        ratings = np.array([float(label.removeprefix("__label__")) for label in labels])
-        out[place] = (ratings * weights).sum() / weights.sum()
+        lines = fasttext.texts(as_bytes(labels["content"]).to_pylist())
+        out["fasttext"] = fasttext.ratings(lines, truth, train, test)
+    except MissingExtra:
+        pass  # one row less in the table
     return out

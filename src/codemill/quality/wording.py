@@ -33,6 +33,7 @@ from codemill.quality.kernels import (
     Phrases,
     is_digit,
     is_letter,
+    tally,
 )
 
 
@@ -74,13 +75,7 @@ def names(f: File, out: Array, k: int) -> int:
                 words += 1
                 calls += start + length < n and b[start + length] == 40
                 _name_style(b, start, length, style)
-    ordered = np.sort(scratch[:words])
-    distinct, once, run, most = 0, 0, 0, 0
-    for i in range(words):
-        run = run + 1 if i > 0 and ordered[i] == ordered[i - 1] else 1
-        distinct += run == 1
-        once += run == 1 and (i + 1 == words or ordered[i + 1] != ordered[i])
-        most = max(most, run)
+    distinct, once, most = tally(scratch, words, f.table, f.counts)
     many, all_tokens = max(words, 1), max(nt, 1)
     for sum_ in style:
         out[k] = sum_ / many
@@ -120,29 +115,27 @@ def vocabulary(f: File, table: Lookup, counts: Array, out: Array, k: int) -> int
 @jit
 def phrases(f: File, table: Phrases, counts: Array, out: Array, k: int) -> int:
     """Phrases of up to four words by group: how many, how many different ones, how many per thousand bytes."""
-    t, hashes, nt, n, keys, slots = f.tokens, f.token_hashes, f.nt, f.n, table.keys, table.slots
+    t, hashes, nt, n, keys, slots, words = f.tokens, f.token_hashes, f.nt, f.n, table.keys, table.slots, f.work
     offsets, members, groups = table.offsets, table.members, table.groups
     mask = np.uint64(keys.shape[0] - 1)
     counts[:] = 0
-    last = np.zeros(4, np.uint64)
-    words = 0
+    found = 0
     for i in range(nt):
-        if t[i, T_KIND] not in (WORD, NUMBER):
-            continue
         # Words and numbers that touch ("utf8", "2x") are one word to a phrase.
-        h = hashes[i, 2]
-        last[0], last[1], last[2], last[3] = last[1], last[2], last[3], h
-        words += 1
-        for order in range(1, min(words, 4) + 1):
-            g = np.uint64(0)
-            for j in range(4 - order, 4):
-                g = (g * np.uint64(31) + last[j]) * PRIME + np.uint64(11)
+        if t[i, T_KIND] in (WORD, NUMBER):
+            words[found] = hashes[i, 2]
+            found += 1
+    for i in range(found):
+        g = np.uint64(0)
+        for j in range(i, min(i + 4, found)):
+            g = (g * np.uint64(31) + words[j]) * PRIME + np.uint64(11)
             p = np.int64((g ^ (g >> np.uint64(31))) & mask)
-            while slots[p] >= 0:
-                if keys[p] == g:
-                    counts[slots[p]] += 1
-                    break
+            while slots[p] >= 0 and keys[p] != g:
                 p = (p + 1) & np.int64(mask)
+            if slots[p] < 0:
+                break  # no phrase begins like this
+            if slots[p] < counts.shape[0]:
+                counts[slots[p]] += 1
     total = np.zeros(groups)
     different = np.zeros(groups)
     for j in range(counts.shape[0]):
@@ -280,6 +273,8 @@ def prose(f: File, facts: Array, sums: Array, out: Array, k: int) -> int:
     starts_ = np.zeros(6)
     for i in range(n - 1):
         c, d = b[i], b[i + 1]
+        if c >= 97 or c <= 32:  # most bytes; none of the marks below
+            continue
         pairs[0] += c == 93 and d == 40
         pairs[1] += c == 58 and d == 47
         pairs[2] += c == 33 and d == 91
