@@ -127,6 +127,8 @@ def _sum_by(groups: Ints, values: Ints, length: int) -> Ints:
 
 
 def _chunk(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)  # combining copies even a single one
     whole = column.combine_chunks()
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
