@@ -335,3 +335,13 @@ def test_repositories_become_long_documents(corpora, tmp_path):
     tokenizer = open_tokenizer(corpora / "tokenizer.json")
     found = "\n".join(text for text, _ in whole_texts(tmp_path / "shards" / "regular" / "base" / "parquet", tokenizer))
     assert "module_0.py" in found
+
+
+def test_contexts_are_not_torn(corpora, tmp_path):
+    made = recipe(corpora, tmp_path).model_dump(mode="json")
+    made["phase"][0]["fim"] = {"rate": 0.5, "level": "context"}
+    summary = run(PretrainRecipe.model_validate(made))
+    assert summary.phases[0]["sources"]["files"]["fim"] > 0
+    made["phase"][0]["stage"][0]["packing"] = "concatenate"
+    with pytest.raises(ValueError, match='packing: expected "best_fit" with fim'):
+        PretrainRecipe.model_validate(made)

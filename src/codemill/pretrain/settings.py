@@ -75,6 +75,17 @@ class PhaseSettings(Strict):
     fim: FimSettings | None = Field(None, description="fill-in-the-middle; none: left to right alone")
     stage: tuple[StageSettings, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _whole_contexts(self) -> "PhaseSettings":
+        if self.fim is not None and self.fim.level == "context":
+            for stage in self.stage:
+                if stage.packing != "best_fit":
+                    raise ValueError(
+                        f'stage.{stage.name}.packing: expected "best_fit" with fim.level = "context", '
+                        f"got {stage.packing!r}, which would tear contexts"
+                    )
+        return self
+
 
 class OutputSettings(ShardSettings):
     """How packed sequences are written."""

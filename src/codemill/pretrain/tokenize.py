@@ -40,7 +40,7 @@ def token_schema(vocabulary: int) -> pa.Schema:
 @functools.lru_cache(maxsize=2)
 def tokenizer_of(path: str) -> Tokenizer:
     """The tokenizer, opened once in a worker process."""
-    return open_tokenizer(path)
+    return open_tokenizer(path, threads=1)  # the engine has a process for each core
 
 
 def tokenize_file(task: Task) -> Task:

@@ -10,7 +10,7 @@ from codemill.shards.base import Ints, Writer, flat, writing
 from codemill.store import COMPRESSION
 
 ROW_GROUP_BYTES = 32_000_000
-# One bit or small numbers that repeat: a dictionary does nothing for ids, which are spread wide.
+# Marks of one bit repeat; a dictionary does nothing for ids, which are spread wide.
 PACKED = ["loss_mask"]
 
 
