@@ -6,7 +6,7 @@ import pytest
 
 from codemill.engine import Engine
 from codemill.pipeline import Pipeline
-from codemill.recipe import AlarmSettings, QuantileRule, Recipe
+from codemill.recipe import AlarmSettings, QuantileRule, Recipe, SampleRule, ValueRule
 from codemill.schema import blob_id, occurrence_id
 from codemill.select.decide import _Run
 from tests.conftest import write, write_repositories
@@ -34,8 +34,9 @@ def select_rows(columns, rules, problems=None, languages=None):
         **columns,
     }
     run = _Run(pa.table(table))
+    decide = {QuantileRule: run.quantile, SampleRule: run.sample, ValueRule: run.value}
     for rule in rules:
-        (run.quantile if isinstance(rule, QuantileRule) else run.value)(rule)
+        decide[type(rule)](rule)
     return run.finish("files", AlarmSettings())
 
 

@@ -1,6 +1,7 @@
 """Categories of pages: the model that ships on pages of each kind, fits that learn, marks that hold."""
 
 import itertools
+from importlib.resources import files
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,8 @@ def test_the_middle_of_a_long_page_is_not_looked_at():
 
 def test_what_ships_was_fitted_to_the_labels_that_ship():
     card = open_category().card
-    labels = pq.read_table("src/codemill/web/models/labels.parquet")
+    with (files("codemill.web") / "models" / "labels.parquet").open("rb") as stream:
+        labels = pq.read_table(stream)
     assert set(labels.column_names) & {"url", "title", "content", "host", "path"} == set()
     assert card["pages"] == labels.num_rows >= 500
     assert set(labels["category"].to_pylist()) == set(card["categories"]) == set(marks().categories)
