@@ -3,6 +3,7 @@
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -10,15 +11,16 @@ from codemill.cli import app
 from codemill.cli.common import LAST_RUN
 from codemill.engine import Engine
 from codemill.errors import RecipeError
+from codemill.label.oracle import label
 from codemill.label.prompt import render
-from codemill.label.sampling import draw
-from codemill.label.settings import SampleSettings
+from codemill.label.settings import LabelSettings
 from codemill.quality.rubric import load_rubric
 from codemill.select.decide import NO_GROUP
 from codemill.store import Store
 from codemill.web.pipeline import run_web
 from codemill.web.quality import PageQualityAnnotator, PageQualityParams, open_page_scorer
 from codemill.web.settings import load_web_recipe
+from tests.llm_server import Reply, as_json, serve
 from tests.web.test_category import PAGES
 from tests.web.warcs import response
 
@@ -156,12 +158,27 @@ def test_bounds_and_rates_go_by_category_and_say_so(crawl):
     assert "files seen" not in report and NO_GROUP not in report.split("Shares by")[1].split("By language")[0]
 
 
-def test_label_draws_pages_by_category(crawl):
+def test_an_oracle_rates_pages_of_a_store_by_category(crawl):
     run_web(load_web_recipe(crawl / "web.toml"), Engine(workers=1))
-    settings = SampleSettings(source=str(crawl / "store"), by="category", per_language=1)
-    sample = draw(settings, Engine(workers=1))
-    assert sample.drawn["forum"] == 1
-    assert set(sample.drawn) == set(sample.table["language"].to_pylist())
+    prompts = []
+
+    def script(body, number):
+        prompts.append(body["messages"][-1]["content"])
+        return Reply(as_json(overall=4, clarity=7))
+
+    with serve(script) as server:
+        settings = {
+            "output": str(crawl / "labels"),
+            "rubric": 201,
+            "sample": {"source": str(crawl / "store"), "by": "category", "per_language": 1},
+            "endpoint": {"base_url": server.url, "model": "m", "answer": "json_schema"},
+        }
+        result = label(LabelSettings.model_validate(settings), Engine(workers=1))
+    labels = pq.read_table(result.path).to_pylist()
+    assert result.labelled == len(labels) == len(prompts) >= 4
+    assert {row["language"] for row in labels} >= {"forum", "shop", "blog", "question_and_answer"}
+    assert {(row["overall"], row["clarity"], row["rubric"]) for row in labels} == {(4, 7, 201)}
+    assert sum("Kind of page: question and answer" in prompt for prompt in prompts) == 1
 
 
 def test_propose_prints_rules_that_a_recipe_takes(crawl, monkeypatch):
