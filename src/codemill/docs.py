@@ -16,6 +16,7 @@ from codemill.annotate import REGISTRY, annotator_class
 from codemill.cli import app
 from codemill.commits import settings as commits
 from codemill.decontaminate.index import Evidence
+from codemill.highquality import settings as highquality
 from codemill.longcontext.settings import LongContextSettings
 from codemill.pretrain import settings as pretrain
 from codemill.tokens.settings import BpeSettings, FimSettings
@@ -50,6 +51,13 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Web: page", "[page]", web.PageSettings),
     ("Web: source warc", '[[source]] with kind = "warc"', web.WarcSource),
     ("Web: source pages", '[[source]] with kind = "pages"', web.PagesSource),
+    ("Notebooks", "[corpus.NAME.notebooks], and [notebooks] of a recipe of high-quality sets", recipe.NotebookSettings),
+    ("High quality: top level", 'a recipe with kind = "highquality"', highquality.HighQualityRecipe),
+    ("High quality: input", "[[input]]", highquality.InputSettings),
+    ("High quality: rule on text", "[[rule]] with any_of, none_of or matches", highquality.TextRule),
+    ("High quality: source", "[source.NAME]", highquality.SourceSettings),
+    ("High quality: classifier", "[classifier]", highquality.ClassifierSettings),
+    ("High quality: rounds", "[rounds]", highquality.RoundSettings),
     ("Pretrain: top level", 'a recipe with kind = "pretrain"', pretrain.PretrainRecipe),
     ("Pretrain: tokenizer", "[tokenizer]", pretrain.TokenizerSettings),
     ("Pretrain: training a tokenizer", "[tokenizer.train]", BpeSettings),
