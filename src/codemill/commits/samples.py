@@ -177,7 +177,7 @@ def _homes(store: Store, shards: Sequence[CommitShard], listing: pa.Table) -> In
     ends = np.cumsum([len(ids) for ids in held])
     whole = pa.concat_arrays([chunk for ids in held for chunk in ids.chunks])
     place = pc.index_in(listing["occurrence_id"], value_set=whole)
-    return np.searchsorted(ends, place.to_numpy(), side="right")
+    return np.asarray(np.searchsorted(ends, place.to_numpy(), side="right"), dtype=np.int64)
 
 
 def _hash(table: pa.Table) -> str:

@@ -76,8 +76,18 @@ def take_apart(text: str) -> Parts:
             mark = next((mark for mark in counts if line.startswith(mark)), None)
             if mark:
                 counts[mark] += 1
-    return Parts(subject, body.strip(), paths, sides["+"], sides["-"], counts[" "], *list(counts.values())[:1],
-                 counts["new file"], counts["deleted file"], counts["rename from"])  # fmt: skip
+    return Parts(
+        subject,
+        body.strip(),
+        paths,
+        sides["+"],
+        sides["-"],
+        context=counts[" "],
+        hunks=counts["@@"],
+        created=counts["new file"],
+        deleted=counts["deleted file"],
+        renamed=counts["rename from"],
+    )
 
 
 def names(text: str) -> list[str]:

@@ -144,7 +144,7 @@ def ranks(measures: Floats, knots: Floats, scale: Floats | None = None) -> Float
 def kernel(points: Floats, supports: Floats) -> Floats:
     """Gaussian kernel between rows: float64[N, M]."""
     squared = (points**2).sum(axis=1)[:, None] + (supports**2).sum(axis=1)[None, :] - 2 * points @ supports.T
-    return np.exp(-KERNEL_WIDTH * np.maximum(squared, 0) / points.shape[1])
+    return np.asarray(np.exp(-KERNEL_WIDTH * np.maximum(squared, 0) / points.shape[1]))
 
 
 def inputs(measures: Floats, opinions: Floats) -> Floats:
