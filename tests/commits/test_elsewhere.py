@@ -44,7 +44,10 @@ def test_store_and_output_on_an_object_store(bucket, tmp_path):  # noqa: F811 - 
 def test_ray_gives_the_same_samples(tmp_path):
     pytest.importorskip("ray", reason="needs the extra `ray`")
     found = []
-    for place, prefix, options in (("here", ["-c", "from codemill.cli import main; main()"], []), ("ray", ["-c", ON_RAY], ["--runner", "ray"])):
+    for place, prefix, options in (
+        ("here", ["-c", "from codemill.cli import main; main()"], []),
+        ("ray", ["-c", ON_RAY], ["--runner", "ray"]),
+    ):
         folder = tmp_path / place
         gauge(folder / "repositories" / "gauge")
         (folder / "r.toml").write_text(RECIPE + "[work]\nshard_commits = 4\n")
