@@ -223,6 +223,7 @@ def test_the_same_content_is_taken_once(tmp_path):
         (("/corpus", "/none"), "input files: expected Parquet files"),
         (('hard = ["scores_well"', 'dropped = ["scores_well"'), "source.modules.dropped: Extra inputs"),
         (('languages = ["Python"]', 'languages = ["Ada"]'), "source.modules: expected positives and negatives"),
+        (('kind = "highquality"', 'kind = "web"'), "kind: expected highquality for this command, got 'web'"),
         (("max = 0.1", 'dedup = "exact"'), "expected bounds, any_of, none_of or matches"),
     ],
 )

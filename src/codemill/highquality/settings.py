@@ -6,6 +6,7 @@ All thresholds are here and in the rules that a source names. The paper describe
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -20,6 +21,7 @@ from codemill.recipe import (
     ValueRule,
     load_recipe_as,
     parse_rule,
+    recipe_kind,
 )
 
 
@@ -196,4 +198,7 @@ def load_highquality_recipe(path: str) -> HighQualityRecipe:
     Raises:
         RecipeError: the file is missing, no TOML, or says something that can't be.
     """
+    kind = recipe_kind(path)
+    if Path(path).exists() and kind != "highquality":
+        raise RecipeError(f"recipe {path}: kind: expected highquality for this command, got {kind!r}")
     return load_recipe_as(HighQualityRecipe, path)
