@@ -135,5 +135,5 @@ def test_the_schema_admits_what_the_reader_takes_and_bounds_the_explanation():
 
 def test_rubrics_are_named_by_version():
     assert load_rubric(1).version == 1
-    with pytest.raises(RecipeError, match="expected one of 1, 101, 201, got 2"):
+    with pytest.raises(RecipeError, match="expected one of 1, 101, 201, 301, got 2"):
         load_rubric(2)

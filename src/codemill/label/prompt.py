@@ -78,8 +78,8 @@ def render(rubric: Rubric, language: str | None, text: str, cut: bool, structure
     return TASK.format(
         rubric=rubric.text(),
         form=form,
-        kind="Kind of page" if rubric.subject == "page" else "Language",
-        language=(language or "unknown").replace("_", " ") if rubric.subject == "page" else language or "unknown",
+        kind=rubric.stratum or ("Kind of page" if rubric.subject == "page" else "Language"),
+        language=_stratum(rubric, language or "unknown"),
         subject=rubric.subject,
         subjects="source files" if rubric.subject == "file" else f"{rubric.subject}s",
         cut=f"The {rubric.subject} is longer; only its first {len(text):,} characters are shown.\n" if cut else "",
@@ -87,6 +87,11 @@ def render(rubric: Rubric, language: str | None, text: str, cut: bool, structure
         content=text,
         reminder=(JSON_REMINDER if structured else LINE_REMINDER).format(subject=rubric.subject),
     )
+
+
+def _stratum(rubric: Rubric, name: str) -> str:
+    """Its name in the prompt: kinds of pages are written with underscores."""
+    return name.replace("_", " ") if rubric.subject == "page" and rubric.stratum is None else name
 
 
 def fence(text: str) -> str:

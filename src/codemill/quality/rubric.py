@@ -18,7 +18,8 @@ class Rubric(Strict):
 
     Attributes:
         version: raised whenever the meaning of a rating changes; from 101 on of commits.
-        subject: what is rated: a file or a commit.
+        subject: what is rated: a file, a commit or a page.
+        stratum: what the prompt calls the group that a sample was drawn by; None: language, or kind of page.
         question, scale, closing: what is asked, what the numbers mean, what to mind.
         zero: reason -> when it holds; any that holds makes the overall rating 0.
         aspects: name -> what it means, each rated 0..10.
@@ -27,6 +28,7 @@ class Rubric(Strict):
 
     version: int
     subject: str = "file"
+    stratum: str | None = None
     question: str
     scale: str
     closing: str

@@ -47,7 +47,7 @@ def words(text: str) -> str:
     return " ".join("0" if word[0].isdigit() else word for word in found)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _step(value: np.uint32, byte: np.uint8) -> np.uint32:
     """FNV-1a, 32 bit, with bytes that count as signed, as fastText has it."""
     wide = np.uint32(byte)
@@ -56,7 +56,7 @@ def _step(value: np.uint32, byte: np.uint8) -> np.uint32:
     return np.uint32((value ^ wide) * np.uint32(16777619))
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def hash_word(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint32:
     """fastText's hash of bytes start..end."""
     value = np.uint32(2166136261)
@@ -65,7 +65,7 @@ def hash_word(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint32:
     return value
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _parts(word: npt.NDArray[np.uint8], shortest: int, longest: int, buckets: Floats) -> tuple[float, int]:
     """Sum of the numbers of a word's character n-grams, and how many; `word` is UTF-8 with `<` and `>` around it."""
     total, count, size = 0.0, 0, len(word)
@@ -86,7 +86,7 @@ def _parts(word: npt.NDArray[np.uint8], shortest: int, longest: int, buckets: Fl
     return total, count
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _logit(
     data: npt.NDArray[np.uint8], known: Hashes, values: Floats, buckets: Floats, parts: tuple[int, int]
 ) -> float:
@@ -128,7 +128,7 @@ def _logit(
     return total / count if count else 0.0
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _pair(first: np.uint32, second: np.uint32, buckets: int) -> int:
     """The bucket of two words: hashes count as signed 32-bit numbers, products and sums as unsigned 64-bit ones."""
     wide = np.uint64(np.int64(np.int32(first))) * np.uint64(PAIR) + np.uint64(np.int64(np.int32(second)))
@@ -159,7 +159,7 @@ class RecallModel:
     def save(self, folder: Path) -> None:
         """Write both files; numbers are kept in 16 bits, so read the model again before measuring it."""
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
+        arrays: dict[str, Any] = {
             "known": self.known,
             "values": self.values.astype(np.float16),
             "buckets": self.buckets.astype(np.float16),

@@ -148,9 +148,9 @@ def measure(model: RecallModel, table: pa.Table, settings: RecallSettings) -> di
         "relevant": int(about.sum()),
         "relevant_share": float(weights[about].sum() / weights.sum()),
         "recall": recall,
-        "recall_95": interval(recall, effective(weights[about])),
+        "recall_95": list(interval(recall, effective(weights[about]))),
         "precision": precision,
-        "precision_95": interval(precision, effective(weights[kept])),
+        "precision_95": list(interval(precision, effective(weights[kept]))),
         "kept_share": float(found.kept[place]),
         "curve": [
             {
