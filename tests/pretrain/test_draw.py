@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codemill.pretrain.draw import Stream, TokenTable, amounts
+from codemill.pretrain.encode import distinct
 from codemill.pretrain.plan import lay_out
 from codemill.pretrain.tally import account
 
@@ -27,6 +28,28 @@ def table(lengths, source="files", files=2):
         fim=np.zeros(count, bool),
         language=np.zeros(count, np.int32),
         languages=["Python"],
+    )
+
+
+def pieces(whole, counts):
+    """The same documents, the first of them in so many pieces of one token each, the rest in one."""
+    counts = np.array([*counts, *[1] * len(whole.length)][: len(whole.length)])
+    number = np.repeat(np.arange(len(counts)), counts)
+    first = np.concatenate([[True], number[1:] != number[:-1]])
+    columns = {name: getattr(whole, name)[number] for name in ("file", "key", "language", "fim")}
+    ones = np.ones(len(number), np.int64)
+    row = np.concatenate([np.arange((columns["file"] == one).sum()) for one in range(len(whole.files))]).astype(
+        np.int64
+    )
+    return TokenTable(
+        source=whole.source,
+        files=whole.files,
+        row=row,
+        length=ones,
+        loss=ones,
+        first=first,
+        languages=whole.languages,
+        **columns,
     )
 
 
@@ -82,6 +105,38 @@ def test_the_state_says_how_far_training_has_come():
     assert source.state() == {"passes": 2, "unused": 0}
 
 
+@given(LENGTHS, st.lists(st.integers(1, 9), max_size=60), st.lists(st.integers(1, 60), min_size=1, max_size=8))
+def test_a_pass_goes_on_where_it_stopped_when_documents_are_cut_otherwise(lengths, counts, wishes):
+    whole = table(lengths)
+    cut = pieces(whole, counts)
+    source = Stream(lambda fim, epoch, length: whole if length == 8 else cut, 0, 1)
+    seen = []
+    for turn, wish in enumerate(wishes):
+        for draw in source.take(None, (8, 4)[turn % 2], wish):
+            keys, first = draw.table.key[draw.rows], draw.table.first[draw.rows]
+            seen += keys[first].tolist()
+            for key in keys:  # a document is taken with all its pieces
+                assert (keys == key).sum() == (draw.table.key == key).sum()
+            for number in np.flatnonzero(first):
+                assert draw.pieces[number] == 0
+            assert (np.diff(draw.pieces)[~first[1:]] == 1).all()
+    assert len(set(seen)) == len(seen)
+    rest = [key for draw in source.take(None, 8, 10**6) for key in draw.table.key[draw.rows].tolist()]
+    assert sorted(seen + rest) == sorted(whole.key.tolist())
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), max_size=40))
+def test_documents_of_one_key_are_told_apart(documents):
+    keys = np.repeat(np.array([key for key, _ in documents], np.uint64), [count for _, count in documents])
+    first = np.array([piece == 0 for _, count in documents for piece in range(count)], bool)
+    found = distinct(keys, first)
+    own = found[first]
+    assert len(set(own.tolist())) == len(documents)
+    assert (found == np.repeat(own, [count for _, count in documents])).all()
+    begun = {key: number for number, key in reversed(list(enumerate(keys.tolist())))}
+    assert all(found[number] == key for key, number in begun.items())
+
+
 PARTS = st.dictionaries(st.sampled_from("abcd"), st.tuples(st.floats(0.01, 100), st.integers(0, 10_000)), min_size=1)
 
 
@@ -124,6 +179,13 @@ def test_every_document_goes_to_one_shard(first, second, shard_tokens, by_source
     if by_source:
         order = [path.split("/")[0] for _, path in sorted((place, path) for (path, _), (_, place) in rows.items())]
         assert order == ["files"] * len(first) + ["pages"] * len(second)
+
+
+def test_languages_of_one_name_are_added_up():
+    whole = table([5] * 10)
+    whole.language[:5] = 1
+    whole = TokenTable(**{**whole.__dict__, "languages": ["", ""]})
+    assert account(1, 50, stream(whole).take(None, 8, 50)).languages == {"": 50}
 
 
 def test_an_account_adds_up():

@@ -55,6 +55,22 @@ def test_rows_that_are_no_documents_have_reasons(tmp_path):
     assert beside == {"empty": 1, "no_text": 2}
 
 
+def test_lines_have_columns_of_their_own(tmp_path):
+    lines = [{"text": "a"}, {"content": "b", "language": "Go", "blob_id": 7}, {"text": "c", "spans": []}, {"url": "x"}]
+    (tmp_path / "t.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    rows, beside = read(tmp_path / "t.jsonl")
+    assert [(row["text"], row["language"], row["targets"]) for row in rows] == [
+        ("a", None, None),
+        ("b", "Go", None),
+        ("c", None, []),
+    ]
+    assert rows[1]["document_id"] == "7"
+    assert beside == {"no_text": 1}
+    assert [row["language"] for row in read(tmp_path / "t.jsonl", {"language": "language"})[0]] == [None, "Go", None]
+    with pytest.raises(InputError, match=r"columns\.language: expected a column of .*, got 'lang'"):
+        read(tmp_path / "t.jsonl", {"language": "lang"})
+
+
 @pytest.mark.parametrize("name", ["t.jsonl", "t.jsonl.zst"])
 def test_json_lines(tmp_path, name):
     lines = [
@@ -102,6 +118,8 @@ def test_mistakes_are_one_line(tmp_path):
         read(tmp_path / "n.parquet")
     with pytest.raises(InputError, match=r"columns\.text: expected a column of .*, got 'body'"):
         read(tmp_path / "n.parquet", {"text": "body"})
+    with pytest.raises(InputError, match=r"columns\.text: expected texts in .*, got int64"):
+        read(tmp_path / "n.parquet", {"text": "number"})
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(InputError, match="expected a readable file, got"):
         read(tmp_path / "broken.parquet")

@@ -228,6 +228,47 @@ def test_a_changed_recipe_leaves_nothing_stale(corpora, tmp_path):
     assert len(rows) == summary.phases[0]["sequences"]
 
 
+def test_stages_of_killed_runs_go_too(corpora, tmp_path):
+    made = recipe(corpora, tmp_path)
+    run(made)
+    (tmp_path / "shards" / "codemill.json").unlink()  # as a killed run leaves it
+    (tmp_path / "shards" / "continued" / "notes.txt").write_text("not ours")
+    changed = made.model_dump(mode="json")
+    changed["phase"], changed["source"] = changed["phase"][:1], changed["source"][:2]
+    run(PretrainRecipe.model_validate(changed))
+    assert [file.name for file in (tmp_path / "shards" / "continued").iterdir()] == ["notes.txt"]
+
+
+def test_one_run_writes_to_an_output(corpora, tmp_path):
+    made = recipe(corpora, tmp_path, store=str(tmp_path / "another"))
+    with Store(made.output).lock(), pytest.raises(StoreError, match="expected to be its only writer"):
+        run(made)
+
+
+def test_rows_that_should_have_been_documents_are_said(corpora, tmp_path):
+    (tmp_path / "lines").mkdir()
+    (tmp_path / "lines" / "a.jsonl").write_text('{"text": "x = 1"}\n[]\n{"text": null}\n{"text": ""}\n')
+    made = recipe(corpora, tmp_path).model_dump(mode="json")
+    made["source"][1]["path"] = str(tmp_path / "lines")
+    alarms = run(PretrainRecipe.model_validate(made)).alarms
+    assert "pages: 1 rows are errors (invalid_row)" in alarms
+    assert "pages: 1 rows are errors (no_text)" in alarms
+    assert not any("(empty)" in alarm for alarm in alarms)
+
+
+def test_a_source_that_gives_nothing_is_said(corpora, tmp_path):
+    alarms = run(recipe(corpora, tmp_path, scale=1e-6)).alarms
+    assert any(alarm.startswith("regular/base: files gives nothing: 0.0 tokens") for alarm in alarms)
+
+
+def test_bare_formats_can_leave_padding_out(corpora, tmp_path):
+    shards = {"tokens": 8000, "formats": ["nanogpt"], "padding": False, "loss_mask": False}
+    summary = run(recipe(corpora, tmp_path, shards=shards))
+    for stage in summary.phases:
+        assert stage["padding"]
+        assert stage["formats"]["nanogpt"]["bytes"] == 2 * stage["tokens"]
+
+
 def test_later_stages_leave_earlier_shards_alone(corpora, tmp_path):
     made = recipe(corpora, tmp_path)
     run(made)
@@ -299,6 +340,12 @@ def test_mistakes_are_one_line(corpora, tmp_path):
     with pytest.raises(ValueError, match="expected every source in the weights of a stage, got 'pages' in none"):
         stage = {**good["phase"][0]["stage"][0], "weights": {"files": 1, "commits": 1}}
         broken({"phase": [{**good["phase"][0], "stage": [stage]}]})
+    with pytest.raises(ValueError, match=r"shards\.tokens: expected at least .*base\.length, 2048, got 1024"):
+        broken({"shards": {"tokens": 1024}})
+    for amount in (float("inf"), float("nan"), 0.5, 1e300):
+        with pytest.raises(ValueError, match="tokens"):
+            stage = {**good["phase"][0]["stage"][0], "tokens": amount}
+            broken({"phase": [{**good["phase"][0], "stage": [stage]}]})
     with pytest.raises(RecipeError, match="expected a local folder"):
         PretrainPipeline(broken({"output": "s3://bucket/shards"}), Engine())
     with pytest.raises(RecipeError, match="expected the special token '<end>'"):

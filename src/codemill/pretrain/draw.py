@@ -27,10 +27,10 @@ class TokenTable:
         files: the token files.
         file: which of them holds each row, shape (n,).
         row: its number there, shape (n,).
-        key: what shuffling sorts by, shape (n,).
+        key: what shuffling sorts by, shape (n,); the pieces of a document share it, no two documents do.
         length: tokens, shape (n,).
         loss: tokens that bear the loss, shape (n,).
-        first: whether it is the first piece of its document, shape (n,).
+        first: whether it is the first piece of its document, shape (n,); the others follow it.
         fim: whether its middle was moved to the end, shape (n,).
         language: index into `languages`, shape (n,).
         languages: names; "" where unknown.
@@ -51,7 +51,7 @@ class TokenTable:
 
 @dataclass(frozen=True)
 class Draw:
-    """Rows of a table that a stage takes, in the order of the source's stream."""
+    """Rows of a table that a stage takes, in the order of the source's stream; documents are whole."""
 
     table: TokenTable
     rows: Ints
@@ -60,6 +60,12 @@ class Draw:
     @property
     def tokens(self) -> int:
         return int(self.table.length[self.rows].sum())
+
+    @property
+    def pieces(self) -> Ints:
+        """Which piece of its document each row is."""
+        place = np.arange(len(self.rows))
+        return place - np.maximum.accumulate(np.where(self.table.first[self.rows], place, 0))
 
 
 class Stream:
@@ -91,12 +97,14 @@ class Stream:
         while tokens > 0 and self.epoch < self._repeats:
             table = self._table = self._load(fim, self.epoch, length)
             order, rows = self._rest(table)
-            ends = np.cumsum(table.length[rows])
+            starts = np.append(np.flatnonzero(table.first[rows]), len(rows))
+            ends = np.cumsum(table.length[rows])[starts[1:] - 1]
             # The document in which the amount is reached is taken if it is nearer with it than without it.
-            count = int(np.searchsorted(ends - table.length[rows] / 2, tokens, side="left"))
+            whole = int(np.searchsorted(ends - np.diff(ends, prepend=0) / 2, tokens, side="left"))
+            count = int(starts[whole])
             if count:
                 draws.append(Draw(table, rows[:count], self.epoch))
-                tokens -= float(ends[count - 1])
+                tokens -= float(ends[whole - 1])
             if count < len(rows):
                 if count:
                     self._last = int(order[rows[count - 1]])

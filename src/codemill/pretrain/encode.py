@@ -5,15 +5,16 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from codemill.engine import Engine, Task
 from codemill.errors import InputError
-from codemill.pretrain.draw import Fim, TokenTable
+from codemill.pretrain.draw import Fim, Keys, TokenTable
 from codemill.pretrain.inputs import InputPart
 from codemill.pretrain.settings import MixtureSource, PretrainRecipe
-from codemill.pretrain.tokenize import INDEX, VERSION, tokenizer_of
+from codemill.pretrain.tokenize import INDEX, VERSION, mix, tokenizer_of
 from codemill.schema import digest
 from codemill.store import Store
 
@@ -41,7 +42,7 @@ class TokenTables:
         self.sources: dict[str, dict[str, Any]] = {}
         self.new = self.old = 0
         self._known = {source.name: source for source in recipe.source}
-        self._tables: dict[str, TokenTable] = {}
+        self._tables: dict[str, tuple[str, TokenTable]] = {}  # of each source the one that was asked for last
 
     def load(self, name: str, fim: Fim, epoch: int, length: int) -> TokenTable:
         """A source as a phase draws from it in a pass; encoded now unless it was before.
@@ -55,9 +56,10 @@ class TokenTables:
         context = length if fim is not None and fim.level == "context" else None
         draw = {"fim": fim.model_dump(mode="json") if fim else None, "epoch": epoch, "length": context}
         folder = f"tokens/{name}-{self._fingerprint(source, draw)}"
-        if folder not in self._tables:
-            self._tables[folder] = self._encode(source, draw, folder)
-        return self._tables[folder]
+        if name not in self._tables or self._tables[name][0] != folder:
+            self._tables.pop(name, None)
+            self._tables[name] = folder, self._encode(source, draw, folder)
+        return self._tables[name][1]
 
     def fingerprint(self) -> str:
         """Of all that the sources hold and how they are encoded."""
@@ -71,9 +73,9 @@ class TokenTables:
     def _encode(self, source: MixtureSource, draw: dict[str, Any], folder: str) -> TokenTable:
         files = self.files[source.name]
         tasks = [self._task(source, draw, f"{folder}/{file.state}", file) for file in files]
-        missing = [task for task in tasks if not self.store.exists(task["done"])]
-        self.new, self.old = self.new + len(missing), self.old + len(tasks) - len(missing)
-        weight = sum(file.bytes for file, task in zip(files, tasks, strict=True) if task in missing)
+        new = [number for number, task in enumerate(tasks) if not self.store.exists(task["done"])]
+        self.new, self.old = self.new + len(new), self.old + len(tasks) - len(new)
+        missing, weight = [tasks[number] for number in new], sum(files[number].bytes for number in new)
         list(self.engine.map("codemill.pretrain.tokenize:tokenize_file", missing, weight // ENCODE_PACE))
         counts: Counter[str] = Counter()
         beside: Counter[str] = Counter()
@@ -105,17 +107,37 @@ class TokenTables:
         parts = [self.store.read(task["index"]) for task in tasks]
         sizes = [part.num_rows for part in parts]
         table = pa.concat_tables(parts, promote_options="permissive") if parts else INDEX.empty_table()
-        language = pc.fill_null(table["language"].cast(pa.string()), "").combine_chunks().dictionary_encode()
+        # Never as strings: those of a large source would not fit an array.
+        language = table["language"].unify_dictionaries().combine_chunks()
         columns = {
             column: np.asarray(table[column].to_numpy(), np.bool_ if column in {"first", "fim"} else None)
             for column in ("key", "length", "loss", "first", "fim")
         }
+        columns["key"] = distinct(columns["key"], columns["first"])
         return TokenTable(
             source=name,
             files=[task["tokens"] for task in tasks],
             file=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
             row=np.concatenate([np.arange(size, dtype=np.int64) for size in sizes] or [np.zeros(0, np.int64)]),
-            language=language.indices.to_numpy(),
-            languages=language.dictionary.to_pylist(),
+            language=pc.fill_null(language.indices, len(language.dictionary)).to_numpy(),
+            languages=[*language.dictionary.to_pylist(), ""],
             **columns,
         )
+
+
+def distinct(keys: Keys, first: npt.NDArray[np.bool_]) -> Keys:
+    """Another key for every document but the first of those that share one: a stream could not tell where it stopped.
+
+    Args:
+        keys: of n pieces of documents, which have the key of their document.
+        first: which of them begin a document.
+    """
+    own = keys[first]
+    order = np.argsort(own, kind="stable")
+    place = np.arange(len(own))
+    same = np.concatenate([[False], own[order][1:] == own[order][:-1]]) if len(own) else np.zeros(0, np.bool_)
+    if not same.any():
+        return keys
+    times = np.empty(len(own), np.uint64)
+    times[order] = place - np.maximum.accumulate(np.where(same, 0, place))
+    return np.asarray(np.where(times > 0, mix(own, times), own)[np.cumsum(first) - 1], np.uint64)

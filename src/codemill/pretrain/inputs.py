@@ -29,6 +29,8 @@ NAMES = {
     "text": ("text", "content"),
     "targets": ("targets", "spans"),
 }
+# Of the rows that are no documents, those that should have been.
+ERRORS = ("no_text", "invalid_row")
 BATCH_BYTES = 16_000_000
 Targets = DOCUMENT.field("targets").type
 
@@ -144,13 +146,13 @@ def _names(there: list[str], columns: dict[str, str], path: str, source: str) ->
 def _document(
     batch: pa.RecordBatch, names: dict[str, str], path: str, source: str
 ) -> tuple[pa.RecordBatch, Counter[str]]:
+    kind = batch.column(names["text"]).type
+    if not _textual(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        raise InputError(f"source {source}: columns.text: expected texts in {path}, got {kind}")
     try:
         text = batch.column(names["text"]).cast(pa.large_string())
     except pa.ArrowInvalid:  # bytes that are no UTF-8
         text = pa.array([_decoded(value) for value in batch.column(names["text"]).to_pylist()], pa.large_string())
-    except pa.ArrowNotImplementedError as error:
-        kind = batch.column(names["text"]).type
-        raise InputError(f"source {source}: columns.text: expected texts in {path}, got {kind}") from error
     arrays = {"text": text}
     for name in ("document_id", "language"):
         field = DOCUMENT.field(name)
@@ -162,6 +164,12 @@ def _document(
     beside = Counter({"no_text": text.null_count, "empty": pc.sum(pc.equal(pc.binary_length(text), 0)).as_py() or 0})
     rows = rows.filter(pc.fill_null(pc.greater(pc.binary_length(text), 0), False))
     return _with_ids(rows), +beside
+
+
+def _textual(kind: pa.DataType) -> bool:
+    types = pa.types
+    strings = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return bool(strings or types.is_binary(kind) or types.is_large_binary(kind) or types.is_null(kind))
 
 
 def _decoded(value: bytes | None) -> str | None:
@@ -211,7 +219,7 @@ def _json_lines(
     rows: list[dict[str, Any]] = []
     beside: Counter[str] = Counter()
     size = 0
-    names: dict[str, str] | None = None
+    there: set[str] = set()
     with unpacked(stream, path) as whole:
         for _, line in lines(whole, 0, None):
             try:
@@ -221,29 +229,39 @@ def _json_lines(
             if not isinstance(value, dict):
                 beside["invalid_row"] += 1
                 continue
-            names = names or _names(list(value), columns, path, source)
-            rows.append({ours: value.get(theirs) for ours, theirs in names.items()})
+            there.update(value)
+            rows.append(_row(value, columns))
             size += len(line)
             if size > BATCH_BYTES:
-                yield _from_rows(rows, names, beside, path, source)
+                yield _from_rows(rows, beside, path, source)
                 rows, beside, size = [], Counter(), 0
-    if names is not None and rows:
-        yield _from_rows(rows, names, beside, path, source)
-    elif beside:
-        yield pa.RecordBatch.from_pylist([], DOCUMENT), beside
+    if there:
+        _names(sorted(there), columns, path, source)  # columns that no row has are a mistake of the recipe
+    if rows or beside:
+        yield _from_rows(rows, beside, path, source)
+
+
+def _row(value: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    """Ours of a line's values; every line may have columns of its own."""
+    row = {}
+    for ours, names in NAMES.items():
+        chosen = (columns[ours],) if ours in columns else names
+        row[ours] = next((value[name] for name in chosen if value.get(name) is not None), None)
+    if type(row["document_id"]) is int:
+        row["document_id"] = str(row["document_id"])
+    return row
 
 
 def _from_rows(
-    rows: list[dict[str, Any]], names: dict[str, str], beside: Counter[str], path: str, source: str
+    rows: list[dict[str, Any]], beside: Counter[str], path: str, source: str
 ) -> tuple[pa.RecordBatch, Counter[str]]:
-    good = [row for row in rows if all(_fits(name, row.get(name)) for name in names)]
+    good = [row for row in rows if all(_fits(name, row[name]) for name in NAMES)]
     beside["invalid_row"] += len(rows) - len(good)
-    columns: dict[str, pa.Array] = {}
-    for name in names:
-        values = [row.get(name) for row in good]
-        columns[name] = pa.array(values, SPANS if name == "targets" else DOCUMENT.field(name).type)
-    batch = pa.RecordBatch.from_pydict(columns)
-    found, others = _document(batch, {name: name for name in names}, path, source)
+    columns = {
+        name: pa.array([row[name] for row in good], SPANS if name == "targets" else DOCUMENT.field(name).type)
+        for name in NAMES
+    }
+    found, others = _document(pa.RecordBatch.from_pydict(columns), {name: name for name in NAMES}, path, source)
     return found, +(beside + others)
 
 

@@ -13,7 +13,7 @@ from codemill.longcontext.run import make_documents
 from codemill.longcontext.settings import LongContextSettings
 from codemill.pretrain.draw import Draw, Stream, amounts
 from codemill.pretrain.encode import TokenTables
-from codemill.pretrain.inputs import InputPart, find_parts
+from codemill.pretrain.inputs import ERRORS, InputPart, find_parts
 from codemill.pretrain.plan import Layout, lay_out, write_listings
 from codemill.pretrain.report import build_pretrain_report, dataset_card
 from codemill.pretrain.settings import MixtureSource, PhaseSettings, PretrainRecipe, StageSettings
@@ -22,7 +22,7 @@ from codemill.pretrain.tally import SourceAccount, account, by_source, totals
 from codemill.pretrain.tokenize import tokenizer_of
 from codemill.pretrain.write import VERSION
 from codemill.schema import digest
-from codemill.shards import finish
+from codemill.shards import ShardSettings, finish
 from codemill.stages import Timed
 from codemill.store import Store
 from codemill.tokens.bpe import Training, train
@@ -30,6 +30,7 @@ from codemill.tokens.settings import BpeSettings
 
 # Tokens that are written, and spread, in the time in which a parser reads a byte: what the engine weighs work by.
 WRITE_PACE, SPREAD_PACE = 2, 8
+MARKER = "plan.json"  # in a stage's folder: which plan made it
 Packed = tuple[dict[str, int], dict[str, dict[str, Any]]]
 
 
@@ -45,12 +46,12 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         check_output(self.output)
 
     def run(self) -> PretrainSummary:
-        """All stages; the store is held for the whole run.
+        """All stages; store and output are held for the whole run.
 
         Raises:
             CodemillError: one line on what went wrong; the store holds what was finished until then.
         """
-        with self.store.lock():
+        with self.store.lock(), self.output.lock():
             self.store.create()
             self.files = {one.name: find_parts(one) for one in self.recipe.source if not one.longcontext}
             if self.recipe.tokenizer.train and not Path(self.recipe.tokenizer.path).exists():
@@ -65,7 +66,12 @@ class PretrainPipeline(Timed[PretrainRecipe]):
                 source.name: Stream(partial(self.tables.load, source.name), self.recipe.seed, source.repeats)
                 for source in self.recipe.source
             }
-            self.alarms: list[str] = []
+            self.alarms: list[str] = [
+                f"{name}: {count:,} rows are errors ({reason})"
+                for name, source in self.tables.sources.items()
+                for reason, count in source["beside"].items()
+                if reason in ERRORS
+            ]
             self._forget_others()
             done = [
                 self.stage(f"{phase.name}/{stage.name}", partial(self._stage, phase, stage))
@@ -141,6 +147,11 @@ class PretrainPipeline(Timed[PretrainRecipe]):
             planned = tokens * stage.weights[name] / whole
             accounts[name] = account(stage.weights[name] / whole, planned, taken)
             draws += taken
+            if left[name] >= planned and not taken:
+                self.alarms.append(
+                    f"{phase.name}/{stage.name}: {name} gives nothing: {planned:,.1f} tokens planned are less "
+                    "than half of its next document"
+                )
             if left[name] < planned:
                 self.alarms.append(
                     f"{phase.name}/{stage.name}: {name} gives {accounts[name].tokens:,} of {planned:,.0f} tokens "
@@ -195,7 +206,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
 
     def _own(self, folder: str, plan: str) -> None:
         """Make the stage's folder this plan's: shards of another plan go."""
-        marker = f"{folder}/plan.json"
+        marker = f"{folder}/{MARKER}"
         if self.output.exists(marker) and self.output.read_json(marker).get("plan") == plan:
             return
         self.output.delete_folder(folder)
@@ -243,24 +254,21 @@ class PretrainPipeline(Timed[PretrainRecipe]):
             "pad": tokenizer.special(self.recipe.tokenizer.end),
             "vocabulary": tokenizer.vocab_size,
             "position_ids": shards.position_ids,
-            "settings": shards.model_dump(mode="json", include={"shard_bytes", "loss_mask", "header"}),
+            "settings": shards.model_dump(mode="json", include=set(ShardSettings.model_fields)),
             "folders": {name: self.output.path(f"{folder}/{name}") for name in shards.formats},
         }
 
     def _forget_others(self) -> None:
-        """Remove stages that this recipe has made and no longer has."""
-        if not self.output.exists("codemill.json"):
-            return
-        made = self.output.read_json("codemill.json")
+        """Remove stages that were made here, by finished runs or killed ones, and that the recipe no longer has."""
         wanted = {f"{phase.name}/{stage.name}" for phase in self.recipe.phase for stage in phase.stage}
-        for folder in made.get("stages", ()):
-            if folder not in wanted:
-                self.output.delete_folder(folder)
-        for phase in {folder.split("/")[0] for folder in made.get("stages", ())} - {
-            one.name for one in self.recipe.phase
-        }:
-            self.output.delete_folder(phase)
-        self.output.delete("codemill.json")
+        for marker in sorted(Path(self.output.base).glob(f"*/*/{MARKER}")):
+            stage, phase = marker.parent, marker.parent.parent
+            if f"{phase.name}/{stage.name}" not in wanted:
+                self.output.delete_folder(f"{phase.name}/{stage.name}")
+                if not any(phase.iterdir()):
+                    phase.rmdir()
+        if self.output.exists("codemill.json"):
+            self.output.delete("codemill.json")
 
     def _conclude(self, done: list[dict[str, Any]]) -> PretrainSummary:
         sums = totals(done)

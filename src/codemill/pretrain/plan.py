@@ -37,7 +37,7 @@ def lay_out(draws: Sequence[Draw], shard_tokens: int, salt: int, by_source: bool
     if not draws:
         return Layout({}, [])
     lengths = np.concatenate([draw.table.length[draw.rows] for draw in draws])
-    keys = np.concatenate([mix(mix(draw.table.key[draw.rows], salt), draw.epoch) for draw in draws])
+    keys = np.concatenate([_places(draw, salt) for draw in draws])
     names = list(dict.fromkeys(draw.table.source for draw in draws))
     groups = np.repeat([names.index(draw.table.source) for draw in draws], [len(draw.rows) for draw in draws])
     order = np.lexsort((keys, groups)) if by_source else np.argsort(keys, kind="stable")
@@ -53,6 +53,12 @@ def lay_out(draws: Sequence[Draw], shard_tokens: int, salt: int, by_source: bool
     tokens = np.zeros(len(used), np.int64)
     np.add.at(tokens, parts, lengths)
     return Layout(_listings(draws, parts.astype(np.int32), place), tokens.tolist())
+
+
+def _places(draw: Draw, salt: int) -> np.ndarray:
+    """What a stage's order sorts by. Pieces of a document part ways, since each fills a sequence of its own."""
+    keys, pieces = mix(mix(draw.table.key[draw.rows], salt), draw.epoch), draw.pieces
+    return np.where(pieces > 0, mix(keys, pieces.astype(np.uint64)), keys)
 
 
 def _listings(draws: Sequence[Draw], shard: np.ndarray, place: np.ndarray) -> dict[str, pa.Table]:

@@ -43,8 +43,8 @@ class StageSettings(Strict):
     """A stretch of training with one mixture and one sequence length."""
 
     name: str = Field(description="names the stage's folder")
-    tokens: int = Field(gt=0, description="how many, before `scale`")
-    length: int = Field(8192, ge=16, description="tokens of a sequence")
+    tokens: int = Field(gt=0, le=10**18, description="how many, before `scale`")
+    length: int = Field(8192, ge=16, le=1 << 26, description="tokens of a sequence")
     weights: dict[str, float] = Field(min_length=1, description="source -> its part of the stage's tokens, of any sum")
     order: Literal["mixed", "sources"] = Field(
         "mixed", description="all sources shuffled together, or one after the other as `weights` lists them"
@@ -57,7 +57,7 @@ class StageSettings(Strict):
     @classmethod
     def _whole(cls, value: object) -> object:
         """Trillions are written as 5e12."""
-        return int(value) if isinstance(value, float) and value == int(value) else value
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
     @field_validator("weights")
     @classmethod
@@ -107,8 +107,10 @@ class PretrainRecipe(Strict):
     description: str = ""
     store: str = Field(description="folder of what is reused: the tokenizer, token files")
     output: str = Field(description="folder of the shards and the report")
-    seed: int = Field(0, ge=0, description="of everything drawn at random")
-    scale: float = Field(1.0, gt=0, description="every amount of tokens times this: a plan on a part of its data")
+    seed: int = Field(0, ge=0, lt=1 << 63, description="of everything drawn at random")
+    scale: float = Field(
+        1.0, gt=0, le=1e6, description="every amount of tokens times this: a plan on a part of its data"
+    )
     shortfall: Literal["fill", "shrink"] = Field(
         "fill",
         description="where a source has less than its part: the others fill up, or the stage shrinks and weights hold",
@@ -145,6 +147,17 @@ class PretrainRecipe(Strict):
             raise ValueError(f"source: expected every source in the weights of a stage, got {idle[0]!r} in none")
         if self.store.rstrip("/") == self.output.rstrip("/"):
             raise ValueError(f"output: expected another folder than the store's, got {self.output!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_hold_sequences(self) -> "PretrainRecipe":
+        for phase in self.phase:
+            for stage in phase.stage:
+                if stage.length > self.shards.tokens:
+                    raise ValueError(
+                        f"shards.tokens: expected at least phase.{phase.name}.stage.{stage.name}.length, "
+                        f"{stage.length}, got {self.shards.tokens}: a shard would be padding for the most part"
+                    )
         return self
 
     def fingerprint(self) -> str:

@@ -54,7 +54,10 @@ def tokens_by_language(table: TokenTable, rows: np.ndarray) -> Counter[str]:
     """Exact sums: floats would lose tokens beyond 2**53."""
     sums = np.zeros(len(table.languages), np.int64)
     np.add.at(sums, table.language[rows], table.length[rows])
-    return Counter({name: int(tokens) for name, tokens in zip(table.languages, sums, strict=True) if tokens})
+    counts: Counter[str] = Counter()
+    for name, tokens in zip(table.languages, sums, strict=True):
+        counts[name] += int(tokens)
+    return +counts
 
 
 def ranked(counts: Counter[str]) -> dict[str, int]:

@@ -16,12 +16,12 @@ from codemill.tokens.encode import Encoded, encode_documents
 from codemill.tokens.settings import FimSettings
 from codemill.tokens.tokenizer import Tokenizer, open_tokenizer
 
-VERSION = 1  # raise it when the same documents give other files
+VERSION = 2  # raise it when the same documents give other files
 
 # A row is a document, or with fill-in-the-middle at context level a piece of one.
 INDEX = pa.schema(
     [
-        ("key", pa.uint64()),  # what shuffling sorts by
+        ("key", pa.uint64()),  # of its document; what shuffling sorts by
         ("length", pa.int64()),  # tokens
         ("loss", pa.int64()),  # tokens that bear the loss
         ("first", pa.bool_()),  # the first piece of its document
@@ -96,16 +96,11 @@ def _loss(encoded: Encoded) -> np.ndarray:
 
 
 def _describe(batch: pa.RecordBatch, encoded: Encoded, source: str) -> pa.RecordBatch:
-    keys = order_keys(batch.column("document_id").to_pylist(), source)[encoded.rows]
-    first = np.concatenate([[True], encoded.rows[1:] != encoded.rows[:-1]])
-    starts = np.flatnonzero(first)
-    piece = np.arange(len(first)) - np.repeat(starts, np.diff([*starts, len(first)]))
     columns: dict[str, Any] = {
-        # Pieces of a document part ways, since each fills a sequence of its own.
-        "key": mix(keys, piece.astype(np.uint64)) if piece.any() else keys,
+        "key": order_keys(batch.column("document_id").to_pylist(), source)[encoded.rows],
         "length": encoded.lengths,
         "loss": _loss(encoded),
-        "first": first,
+        "first": np.concatenate([[True], encoded.rows[1:] != encoded.rows[:-1]]),
         "fim": encoded.order > 0,
         "language": batch.column("language").take(pa.array(encoded.rows)).dictionary_encode(),
     }

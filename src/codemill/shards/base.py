@@ -26,7 +26,10 @@ class ShardSettings(Strict):
     """How sequences are put into files."""
 
     shard_bytes: int | None = Field(
-        None, gt=0, description="about the size of a file before compression; none: what suits the format"
+        None,
+        gt=0,
+        le=2_000_000_000,
+        description="about the size of a file before compression; none: what suits the format",
     )
     loss_mask: bool = Field(True, description="write loss masks; with megatron and nanogpt as files beside the ids")
     padding: bool = Field(

@@ -19,7 +19,9 @@ class ParquetShards(Writer):
 
     def _row_bytes(self, batch: pa.RecordBatch) -> Ints:
         ids = batch.column("input_ids").type.value_type.bit_width // 8
-        each = self.written["size"] * (ids + ("loss_mask" in batch.schema.names) + 4 * (batch.num_columns > 4))
+        each = self.written["size"] * (
+            ids + ("loss_mask" in batch.schema.names) + 4 * ("position_ids" in batch.schema.names)
+        )
         return np.asarray(each + 4 + 4 * np.diff(flat(batch, "document_starts")[1]), np.int64)
 
     def _save(self, rows: pa.RecordBatch, name: str) -> list[Path]:
