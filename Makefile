@@ -21,9 +21,10 @@ demo-web: $(READY)
 	$(BIN)/codemill run recipes/web.toml
 	$(BIN)/codemill propose recipes/web.toml
 
-# Files, pages and this clone's own history to packed shards for both phases of training.
+# Files, pages, this clone's own history and a high-quality set to packed shards for both phases of training.
 demo-pretrain: demo demo-web
 	$(BIN)/codemill run recipes/demo-commits.toml
+	$(BIN)/codemill highquality recipes/highquality.toml
 	$(BIN)/codemill run recipes/pretrain.toml
 
 test: $(READY)

@@ -7,6 +7,7 @@ import pytest
 from codemill.cli.kinds import KINDS
 from codemill.engine import Engine
 from codemill.errors import RecipeError
+from codemill.highquality.settings import load_highquality_recipe
 from codemill.label.settings import load_label_settings
 from codemill.recipe import QuantileRule, ValueRule, load_recipe, recipe_kind
 
@@ -92,9 +93,12 @@ def test_shipped_recipes_pass_every_check_before_work(path):
     if path.name.startswith("label"):
         assert load_label_settings(path).sample.per_language > 0
         return
+    if recipe_kind(path) == "highquality":
+        assert load_highquality_recipe(str(path)).source
+        return
     kind = KINDS[recipe_kind(path)]
     pipeline = kind.part("pipeline")(kind.part("load")(path), Engine())
-    assert pipeline.recipe.corpus
+    assert pipeline.recipe.fingerprint()
 
 
 def test_the_kind_of_a_recipe_over_files_may_be_named(tmp_path):
