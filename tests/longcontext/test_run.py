@@ -304,7 +304,7 @@ def test_short_sequences_and_empty_files_are_dropped_with_a_reason(tmp_path):
 
 def test_mistakes_are_one_line(tmp_path):
     corpus = write_corpus(tmp_path / "c.parquet", RANKED)
-    with pytest.raises(InputError, match="expected a file or folder, got none there"):
+    with pytest.raises(InputError, match="expected a file or folder, got none at"):
         make(tmp_path / "nowhere", tmp_path / "o")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="expected Parquet files, got none"):

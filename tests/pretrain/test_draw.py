@@ -9,6 +9,7 @@ from codemill.pretrain.draw import Stream, TokenTable, amounts
 from codemill.pretrain.encode import distinct
 from codemill.pretrain.plan import lay_out
 from codemill.pretrain.tally import account
+from codemill.pretrain.tokenize import order_keys
 
 
 def table(lengths, source="files", files=2):
@@ -193,3 +194,8 @@ def test_an_account_adds_up():
     found = account(0.5, 70.4, source.take(None, 8, 70))
     assert (found.planned, found.tokens, found.documents, found.epochs) == (70, 70, 14, [0, 1])
     assert found.languages == {"Python": 70}
+
+
+def test_keys_depend_on_the_source():
+    assert order_keys(["a", "b"], "one").tolist() != order_keys(["a", "b"], "two").tolist()
+    assert order_keys(["a", "b"], "one").tolist() == order_keys(["b", "a"], "one").tolist()[::-1]

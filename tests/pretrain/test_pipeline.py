@@ -348,9 +348,11 @@ def test_mistakes_are_one_line(corpora, tmp_path):
             broken({"phase": [{**good["phase"][0], "stage": [stage]}]})
     with pytest.raises(RecipeError, match="expected a local folder"):
         PretrainPipeline(broken({"output": "s3://bucket/shards"}), Engine())
+    with pytest.raises(ValueError, match="columns: expected none with longcontext"):
+        broken({"source": [{**good["source"][0], "columns": {"text": "body"}, "longcontext": {}}, *good["source"][1:]]})
     with pytest.raises(RecipeError, match="expected the special token '<end>'"):
         run(broken({"tokenizer": {**good["tokenizer"], "end": "<end>"}}))
-    with pytest.raises(InputError, match="expected a file or folder, got nothing there"):
+    with pytest.raises(InputError, match="source files: expected a file or folder, got none at"):
         run(broken({"source": [{**good["source"][0], "path": str(tmp_path / "none")}, *good["source"][1:]]}))
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import tokenizers
 
+from codemill.corpus.read import Corpus
 from codemill.errors import InputError, RecipeError
 from codemill.tokens.bpe import pattern, train
 from codemill.tokens.settings import BpeSettings
@@ -83,11 +84,11 @@ def test_mistakes_are_one_line(corpus, tmp_path):
     pq.write_table(pa.table({"text": pa.array([None, ""], pa.string())}), tmp_path / "empty.parquet")
     pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "numbers.parquet")
     for name, said in (
-        ("nothing", "expected a Parquet file or a folder with some, got none"),
-        ("text.parquet", "expected a Parquet file"),
-        ("columns.parquet", "expected a column text or content, got code"),
+        ("nothing", "expected a file or folder, got none at"),
+        ("text.parquet", "expected a readable file"),
+        ("columns.parquet", "expected a column text or content in .*, got neither"),
         ("empty.parquet", "expected documents with text, got none"),
-        ("numbers.parquet", "expected strings in text, got int64"),
+        ("numbers.parquet", "expected texts in .*, got int64"),
     ):
         with pytest.raises(InputError, match=said):
             train([tmp_path / name], tmp_path / "out", SMALL)
@@ -98,6 +99,18 @@ def test_mistakes_are_one_line(corpus, tmp_path):
         BpeSettings(vocab_size=256)
     with pytest.raises(ValueError, match="special_tokens: expected different ones"):
         BpeSettings(special_tokens=("<a>", "<a>"))
+
+
+def test_lines_and_columns_of_other_names(corpus, tmp_path):
+    whole = train([corpus], tmp_path / "whole", SMALL)
+    rows = [row for file in sorted(corpus.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+    lines = [json.dumps({"body": row["content"], "lang": row["language"]}) for row in rows]
+    (tmp_path / "lines").mkdir()
+    (tmp_path / "lines" / "a.jsonl").write_text("\n".join(lines))
+    columns = {"text": "body", "language": "lang"}
+    other = train([Corpus("lines", str(tmp_path / "li*"), columns)], tmp_path / "other", SMALL)
+    assert other.fingerprint == whole.fingerprint
+    assert other.fertility == whole.fertility
 
 
 def command(*arguments):

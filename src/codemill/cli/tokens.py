@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from codemill.tokens.bpe import Fertility
 
 Corpora = Annotated[
-    list[str], typer.Argument(help="Parquet files, or folders with some; column text or content, perhaps language.")
+    list[str],
+    typer.Argument(help="Parquet or JSON lines: files, folders, globs; column text or content, perhaps language."),
 ]
 
 

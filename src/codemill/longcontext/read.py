@@ -1,8 +1,8 @@
 """Finds the Parquet files of corpora, tells files from repositories, and reads them a bounded piece at a time."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from codemill.engine import list_urls, plain_url
+from codemill.corpus.read import PARQUET, find_files
+from codemill.engine import plain_url
 from codemill.errors import InputError
 from codemill.schema import blob_id, digest
 from codemill.sources.lines import BROKEN, open_location
 
 Level = Literal["repository", "file"]
-PARQUET = re.compile(r"\.(parquet|parq)$", re.IGNORECASE)
 BATCH_BYTES = 16_000_000
 REPOSITORY = ("source", "repo", "revision")
 FILE = pa.schema(
@@ -69,37 +69,22 @@ class Repository:
 
 
 def find_inputs(paths: Sequence[str]) -> list[Input]:
-    """The Parquet files of corpora: files, folders with all below them, or URLs; sorted by path.
+    """The Parquet files of corpora: files, folders with all below them, globs or URLs; sorted by path.
 
     Raises:
         InputError: there are none, one is named twice, can't be read, or has no column that we know.
     """
     found: list[str] = []
     for path in paths:
-        files = _remote(path) if "://" in path else _local(path)
+        files = [one for one, _, _ in find_files(path, f"corpus {path}") if PARQUET.search(plain_url(one)[0])]
         if not files:
             raise InputError(f"corpus {path}: expected Parquet files, got none")
-        found += files
-    twice = next((path for path in found if found.count(path) > 1), None)
+        found += [one if "://" in one else str(Path(one).absolute()) for one in files]
+    found.sort()
+    twice = next((path for path, other in pairwise(found) if path == other), None)
     if twice:
         raise InputError(f"corpus: expected each file once, got {twice} twice")
-    return [_inspect(path) for path in sorted(found)]
-
-
-def _local(path: str) -> list[str]:
-    place = Path(path)
-    if not place.exists():
-        raise InputError(f"corpus {path}: expected a file or folder, got none there")
-    files = [place] if place.is_file() else sorted(place.rglob("*"))
-    named = [file for file in files if file.is_file() and PARQUET.search(file.name) and not file.name.startswith(".")]
-    if place.is_file() and not named:
-        raise InputError(f"corpus {path}: expected a Parquet file, got another kind")
-    return [str(file.absolute()) for file in named]
-
-
-def _remote(path: str) -> list[str]:
-    pattern = path if re.search(r"[*?\[{]|\.\w+$", plain_url(path)[0]) else path.rstrip("/") + "/"
-    return [url for url, _ in list_urls(pattern) if PARQUET.search(plain_url(url)[0])]
+    return [_inspect(path) for path in found]
 
 
 def _inspect(path: str) -> Input:

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from codemill.corpus.read import InputPart
 from codemill.engine import Engine, Task
 from codemill.errors import InputError
 from codemill.pretrain.draw import Fim, Keys, TokenTable
-from codemill.pretrain.inputs import InputPart
 from codemill.pretrain.settings import MixtureSource, PretrainRecipe
 from codemill.pretrain.tokenize import INDEX, VERSION, mix, tokenizer_of
 from codemill.schema import digest

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from codemill.corpus.assemble import check_output
+from codemill.corpus.read import ERRORS, Corpus, InputPart, find_parts
 from codemill.errors import RecipeError
 from codemill.longcontext.run import make_documents
 from codemill.longcontext.settings import LongContextSettings
 from codemill.pretrain.draw import Draw, Stream, amounts
 from codemill.pretrain.encode import TokenTables
-from codemill.pretrain.inputs import ERRORS, InputPart, find_parts
 from codemill.pretrain.plan import Layout, lay_out, write_listings
 from codemill.pretrain.report import build_pretrain_report, dataset_card
 from codemill.pretrain.settings import MixtureSource, PhaseSettings, PretrainRecipe, StageSettings
@@ -53,7 +53,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         """
         with self.store.lock(), self.output.lock():
             self.store.create()
-            self.files = {one.name: find_parts(one) for one in self.recipe.source if not one.longcontext}
+            self.files = {one.name: find_parts(_corpus(one)) for one in self.recipe.source if not one.longcontext}
             if self.recipe.tokenizer.train and not Path(self.recipe.tokenizer.path).exists():
                 self.stage("tokenizer", partial(self._train, self.recipe.tokenizer.train))
             for source in self.recipe.source:
@@ -81,8 +81,8 @@ class PretrainPipeline(Timed[PretrainRecipe]):
             return self._conclude(done)
 
     def _train(self, settings: BpeSettings) -> tuple[Training, str]:
-        paths = list(dict.fromkeys(part.path for parts in self.files.values() for part in parts))
-        done = train(paths, self.recipe.tokenizer.path, settings)
+        corpora = [_corpus(one) for one in self.recipe.source if not one.longcontext]
+        done = train(corpora, self.recipe.tokenizer.path, settings)
         return done, f"{done.vocab_size:,} tokens out of {done.documents:,} documents, {done.bytes / 1e6:,.1f} MB"
 
     def _lengthen(self, source: MixtureSource, settings: LongContextSettings) -> tuple[list[InputPart], str]:
@@ -92,7 +92,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         made = make_documents(self.engine, [source.path], folder, settings.model_copy(update={"tokenizer": counted}))
         documents = self.store.url(f"longcontext/{source.name}/documents")
         dropped = "".join(f", {count:,} {reason}" for reason, count in made["dropped"].items())
-        return find_parts(source.model_copy(update={"path": documents})), (
+        return find_parts(Corpus(f"source {source.name}", documents)), (
             f"{made['sequences']:,} long documents of {made['kept']:,} of {made['files']:,} files{dropped}"
         )
 
@@ -291,3 +291,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         self.output.write_json("codemill.json", {"recipe": self.recipe.fingerprint(), "stages": stages})
         summary.write(self.store)
         return summary
+
+
+def _corpus(source: MixtureSource) -> Corpus:
+    return Corpus(f"source {source.name}", source.path, {str(ours): theirs for ours, theirs in source.columns.items()})

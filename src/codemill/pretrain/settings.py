@@ -38,6 +38,12 @@ class MixtureSource(Strict):
     )
     repeats: int = Field(4, ge=1, description="most passes over the source in the whole run")
 
+    @model_validator(mode="after")
+    def _named(self) -> "MixtureSource":
+        if self.longcontext and self.columns:
+            raise ValueError("columns: expected none with longcontext, which reads codemill's own corpora, got some")
+        return self
+
 
 class StageSettings(Strict):
     """A stretch of training with one mixture and one sequence length."""

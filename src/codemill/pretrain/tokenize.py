@@ -1,6 +1,7 @@
 """Encodes one file of a source for one phase and pass: a file of token ids, and beside it what a plan needs to know."""
 
 import functools
+import hashlib
 from collections import Counter
 from typing import Any
 
@@ -8,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from codemill.corpus.read import read_documents
 from codemill.engine import Task
-from codemill.pretrain.inputs import order_keys, read_documents
 from codemill.schema import DOCUMENT
 from codemill.store import COMPRESSION, Store
 from codemill.tokens.encode import Encoded, encode_documents
@@ -60,7 +61,7 @@ def tokenize_file(task: Task) -> Task:
         store.writing(task["index"]) as index,
         pq.ParquetWriter(index, INDEX, **COMPRESSION) as rows,
     ):
-        for batch, others in read_documents(task["path"], task["columns"], task["source"], task["groups"]):
+        for batch, others in read_documents(task["path"], task["columns"], f"source {task['source']}", task["groups"]):
             beside += others
             if not batch.num_rows:
                 continue
@@ -105,6 +106,13 @@ def _describe(batch: pa.RecordBatch, encoded: Encoded, source: str) -> pa.Record
         "language": batch.column("language").take(pa.array(encoded.rows)).dictionary_encode(),
     }
     return pa.RecordBatch.from_pydict(columns, schema=INDEX)
+
+
+def order_keys(ids: list[str], source: str) -> np.ndarray:
+    """64 bits for every document, from its id and its source: what shuffling sorts by, whatever file it lies in."""
+    salt = source.encode()[:64]
+    joined = b"".join(hashlib.blake2b(one.encode(), digest_size=8, key=salt).digest() for one in ids)
+    return np.frombuffer(joined, "<u8")
 
 
 def mix(keys: np.ndarray, salt: "np.ndarray | int") -> np.ndarray:

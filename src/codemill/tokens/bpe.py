@@ -1,7 +1,7 @@
 """Trains a byte-level BPE tokenizer on corpora and tells how well it does: bytes per token, by language."""
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -11,18 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from codemill.corpus.read import Corpus, InputPart, find_parts, read_documents
 from codemill.errors import InputError, RecipeError
 from codemill.store import Store
 from codemill.tokens.settings import BpeSettings
 from codemill.tokens.tokenizer import Tokenizer, open_library, open_tokenizer
 
-TEXT_COLUMNS = ("text", "content")
 # Read at a time; texts of this many rows are Python strings at once.
 ROWS = 512
 # Of documents that were not trained on, so many bytes are enough to measure.
 MEASURED_BYTES = 100_000_000
+
+Place = tuple[str, Mapping[str, str], InputPart]  # of a corpus: label, columns, one of its parts
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,12 @@ class Training:
     fertility: dict[str, Fertility] = field(default_factory=dict)
 
 
-def train(corpora: Sequence[str | Path], out: str | Path, settings: BpeSettings) -> Training:
+def train(corpora: Sequence[str | Path | Corpus], out: str | Path, settings: BpeSettings) -> Training:
     """Train on a sample of corpora and write a tokenizer.json. The same corpora and settings give the same bytes.
 
     Args:
-        corpora: Parquet files, or folders with some, with a column `text` or `content` and perhaps `language`.
+        corpora: Parquet or JSON lines: files, folders, globs, URLs; with a column `text` or `content` and perhaps
+            `language`, or as `Corpus.columns` has it.
         out: where the tokenizer.json goes; a folder, or a name that ends in .json.
         settings: vocabulary, digits, special tokens, budget.
 
@@ -60,10 +62,11 @@ def train(corpora: Sequence[str | Path], out: str | Path, settings: BpeSettings)
         RecipeError: the pattern is none.
     """
     tokenizer = _untrained(settings)
-    paths = [path for corpus in corpora for path in _parquet_files(Path(corpus))]
-    total = max(1, sum(_text_bytes(path) for path in paths))
+    known = [one if isinstance(one, Corpus) else Corpus(f"corpus {one}", str(one)) for one in corpora]
+    parts = [(one.label, one.columns, part) for one in known for part in find_parts(one)]
+    total = max(1, sum(part.bytes for _, _, part in parts))
     share = min(1.0, settings.sample_bytes / total)
-    sample = _Sample(paths, settings.seed, 0.0, share, settings.sample_bytes)
+    sample = _Sample(parts, settings.seed, 0.0, share, settings.sample_bytes)
     library = open_library()
     trainer = library.trainers.BpeTrainer(
         vocab_size=settings.vocab_size,
@@ -75,13 +78,13 @@ def train(corpora: Sequence[str | Path], out: str | Path, settings: BpeSettings)
     )
     tokenizer.train_from_iterator(sample.texts(), trainer)
     if not sample.documents:
-        raise InputError(f"corpora: expected documents with text, got none in {', '.join(map(str, corpora))}")
+        raise InputError(f"corpora: expected documents with text, got none in {', '.join(one.path for one in known)}")
     target = Path(out) if str(out).endswith(".json") else Path(out) / "tokenizer.json"
     Store(target.absolute().parent).write_bytes(target.name, tokenizer.to_str(pretty=True).encode())
     opened = open_tokenizer(target)
     held_out = share < 0.5
     low = share if held_out else 0.0
-    measured = _Sample(paths, settings.seed, low, min(1.0, low + MEASURED_BYTES / total), MEASURED_BYTES)
+    measured = _Sample(parts, settings.seed, low, min(1.0, low + MEASURED_BYTES / total), MEASURED_BYTES)
     return Training(
         path=target,
         fingerprint=opened.fingerprint,
@@ -140,8 +143,8 @@ def _untrained(settings: BpeSettings) -> Any:
 class _Sample:
     """Documents whose draw falls into [low, high), until a budget of bytes is used up; read a few rows at a time."""
 
-    def __init__(self, paths: list[Path], seed: int, low: float, high: float, budget: int) -> None:
-        self.paths, self.seed, self.low, self.high, self.budget = paths, seed, low, high, budget
+    def __init__(self, parts: list[Place], seed: int, low: float, high: float, budget: int) -> None:
+        self.parts, self.seed, self.low, self.high, self.budget = parts, seed, low, high, budget
         self.documents = 0
         self.bytes = 0
 
@@ -151,16 +154,13 @@ class _Sample:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         row = 0
-        for path in self.paths:
-            with pq.ParquetFile(path) as file:
-                text = _text_column(path, file)
-                columns = [text, *(["language"] if "language" in file.schema_arrow.names else [])]
-                for batch in file.iter_batches(ROWS, columns=columns):
+        for label, columns, part in self.parts:
+            for documents, _ in read_documents(part.path, columns, label, part.groups):
+                for start in range(0, documents.num_rows, ROWS):
+                    batch = documents.slice(start, ROWS)
                     chance = _chances(row, batch.num_rows, self.seed)
                     row += batch.num_rows
-                    drawn = self._within(
-                        _texts(batch, text).filter(pa.array((chance >= self.low) & (chance < self.high)))
-                    )
+                    drawn = self._within(batch.filter(pa.array((chance >= self.low) & (chance < self.high))))
                     if drawn.num_rows:
                         yield drawn
                     if self.bytes >= self.budget:
@@ -168,17 +168,11 @@ class _Sample:
 
     def _within(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The rows before which the budget is not used up."""
-        batch = batch.filter(pc.fill_null(pc.greater(pc.binary_length(batch.column("text")), 0), False))
         sizes = np.cumsum(np.asarray(pc.binary_length(batch.column("text")).to_numpy(), np.int64))
         stop = min(len(sizes), int(np.searchsorted(sizes, self.budget - self.bytes, "left")) + 1)
         self.documents += stop
         self.bytes += int(sizes[stop - 1]) if stop else 0
         return batch.slice(0, stop)
-
-
-def _texts(batch: pa.RecordBatch, text: str) -> pa.RecordBatch:
-    language = batch.column("language") if "language" in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
-    return pa.record_batch({"text": batch.column(text).cast(pa.large_string()), "language": language.cast(pa.string())})
 
 
 def _chances(start: int, count: int, seed: int) -> npt.NDArray[np.float64]:
@@ -187,32 +181,3 @@ def _chances(start: int, count: int, seed: int) -> npt.NDArray[np.float64]:
     mixed = (mixed + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0x94D049BB133111EB)
     return np.asarray((mixed ^ (mixed >> np.uint64(31))) / 2.0**64, np.float64)
-
-
-def _parquet_files(path: Path) -> list[Path]:
-    found = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
-    if not found:
-        raise InputError(f"corpus {path}: expected a Parquet file or a folder with some, got none")
-    return found
-
-
-def _text_bytes(path: Path) -> int:
-    """About the bytes of text in a file, by its metadata."""
-    try:
-        with pq.ParquetFile(path) as file:
-            name = _text_column(path, file)
-            groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
-            columns = [group.column(place) for group in groups for place in range(group.num_columns)]
-            return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == name)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"corpus {path}: expected a Parquet file, got {error}") from error
-
-
-def _text_column(path: Path, file: pq.ParquetFile) -> str:
-    name = next((name for name in TEXT_COLUMNS if name in file.schema_arrow.names), None)
-    if name is None:
-        raise InputError(f"corpus {path}: expected a column text or content, got {', '.join(file.schema_arrow.names)}")
-    kind = file.schema_arrow.field(name).type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise InputError(f"corpus {path}: expected strings in {name}, got {kind}")
-    return name

@@ -1,10 +1,9 @@
-"""Corpora as documents: finds a source's files and reads them, whatever their columns are called, batch by batch."""
+"""Corpora as documents: finds their files and reads them, whatever their columns are called, batch by batch."""
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,7 +14,6 @@ import pyarrow.parquet as pq
 
 from codemill.engine import list_urls, plain_url
 from codemill.errors import InputError
-from codemill.pretrain.settings import MixtureSource
 from codemill.schema import DOCUMENT, blob_id, digest
 from codemill.sources.base import find_places, split_ranges
 from codemill.sources.lines import BROKEN, lines, open_location, unpacked
@@ -34,17 +32,32 @@ ERRORS = ("no_text", "invalid_row")
 BATCH_BYTES = 16_000_000
 Targets = DOCUMENT.field("targets").type
 
-
 PART_BYTES = 64_000_000
+PACKED = 4  # source code packs about so well
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tables of documents.
+
+    Attributes:
+        label: how messages begin.
+        path: folder, file, glob or URL of Parquet, or of JSON lines where there is no Parquet.
+        columns: ours -> theirs, where they are not called as in `NAMES`.
+    """
+
+    label: str
+    path: str
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class InputPart:
-    """A file of a source, or of a large Parquet file some row groups.
+    """A file of a corpus, or of a large Parquet file some row groups.
 
     Attributes:
         path: of the file.
-        bytes: about so much text; packed files count as they are.
+        bytes: about so much text.
         state: changes with the content.
         groups: the first row group, and the one after the last; None: the whole file.
     """
@@ -55,50 +68,64 @@ class InputPart:
     groups: tuple[int, int] | None = None
 
 
-def find_parts(source: MixtureSource) -> list[InputPart]:
-    """The files of a source in parts that are work for one process each, sorted.
+def find_parts(corpus: Corpus) -> list[InputPart]:
+    """The files of a corpus in parts that are work for one process each, sorted.
 
     Raises:
-        InputError: there are none, or one can't be read.
+        InputError: there are none, or one can't be read or lacks the columns.
     """
-    return [part for path, size, state in _find_files(source) for part in _cut(path, size, state, source.name)]
+    files = find_files(corpus.path, corpus.label)
+    for pattern in (PARQUET, JSON_LINES):
+        if matching := [file for file in files if pattern.search(plain_url(file[0])[0])]:
+            return [part for file in matching for part in _cut(corpus, *file)]
+    raise InputError(f"{corpus.label}: expected Parquet files or JSON lines in {corpus.path}, got none")
 
 
-def _cut(path: str, size: int, state: str, source: str) -> list[InputPart]:
+def find_files(path: str, label: str) -> list[tuple[str, int, str]]:
+    """Path, bytes and time of change of the files that a folder (with all below it), file, glob or URL names, sorted.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    if "://" in path:
+        remote = list_urls(path if re.search(r"[*?\[{]|\.\w+$", plain_url(path)[0]) else path.rstrip("/") + "/")
+        return sorted((url, size, "") for url, size in remote)
+    try:
+        places = [place for _, place in find_places(path)]
+    except InputError as error:
+        raise InputError(f"{label}: expected a file or folder, got none at {path}") from error
+    inside = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
+    files = {file for file in inside if file.is_file() and not file.name.startswith(".")}
+    return sorted((str(file), info.st_size, str(info.st_mtime_ns)) for file in files for info in [file.stat()])
+
+
+def _cut(corpus: Corpus, path: str, size: int, state: str) -> list[InputPart]:
     state = digest((path, str(size), state))
-    if not PARQUET.search(plain_url(path)[0]):
-        return [InputPart(path, size, state)]
+    name = plain_url(path)[0]
+    if not PARQUET.search(name):
+        packed = name.lower().endswith((".zst", ".gz"))
+        return [InputPart(path, size * PACKED if packed else size, state)]
     try:
         with open_location(path) as stream:
-            found = pq.ParquetFile(stream).metadata
+            file = pq.ParquetFile(stream)
+            found, there = file.metadata, file.schema_arrow.names
     except (*BROKEN, pa.ArrowException) as error:
-        raise InputError(f"source {source}: expected a readable file, got {path}: {error}") from error
-    sizes = [found.row_group(index).total_byte_size for index in range(found.num_row_groups)]
+        raise InputError(f"{corpus.label}: expected a readable file, got {path}: {error}") from error
+    text = _names(there, corpus.columns, path, corpus.label)["text"]
+    sizes = [_text_bytes(found.row_group(index), text) for index in range(found.num_row_groups)]
     cuts = list(split_ranges(sizes, PART_BYTES, len(sizes) + 1))
     if len(cuts) < 2:
         return [InputPart(path, sum(sizes), state)]
     return [InputPart(path, weight, digest((state, str(start))), (start, stop)) for start, stop, weight in cuts]
 
 
-def _find_files(source: MixtureSource) -> list[tuple[str, int, str]]:
-    """Path, bytes and time of change of a source's files, sorted: Parquet, or JSON lines where there is none."""
-    path = source.path
-    if "://" in path:
-        remote = list_urls(path if re.search(r"[*?\[{]|\.\w+$", plain_url(path)[0]) else path.rstrip("/") + "/")
-        found = [(url, size, "") for url, size in remote]
-    else:
-        places = [place for _, place in find_places(path)]
-        inside = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
-        files = [file for file in inside if file.is_file() and not file.name.startswith(".")]
-        found = [(str(file), info.st_size, str(info.st_mtime_ns)) for file in files for info in [file.stat()]]
-    for pattern in (PARQUET, JSON_LINES):
-        if matching := [file for file in found if pattern.search(plain_url(file[0])[0])]:
-            return sorted(matching)
-    raise InputError(f"source {source.name}: expected Parquet files or JSON lines in {path}, got none")
+def _text_bytes(group: pq.RowGroupMetaData, text: str) -> int:
+    columns = [group.column(index) for index in range(group.num_columns)]
+    return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == text)
 
 
 def read_documents(
-    path: str, columns: dict[str, str], source: str, groups: tuple[int, int] | None = None
+    path: str, columns: Mapping[str, str], label: str, groups: tuple[int, int] | None = None
 ) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
     """The documents of a file (or of some row groups of it) as batches of `DOCUMENT`, each with the rows beside them
     that are none, by reason.
@@ -112,43 +139,43 @@ def read_documents(
     try:
         with open_location(path) as stream:
             if PARQUET.search(plain_url(path)[0]):
-                yield from _parquet(stream, groups, path, columns, source)
+                yield from _parquet(stream, groups, path, columns, label)
             else:
-                yield from _json_lines(stream, path, columns, source)
+                yield from _json_lines(stream, path, columns, label)
     except (*BROKEN, pa.ArrowException) as error:
-        raise InputError(f"source {source}: expected a readable file, got {path}: {error}") from error
+        raise InputError(f"{label}: expected a readable file, got {path}: {error}") from error
 
 
 def _parquet(
-    stream: BinaryIO, groups: tuple[int, int] | None, path: str, columns: dict[str, str], source: str
+    stream: BinaryIO, groups: tuple[int, int] | None, path: str, columns: Mapping[str, str], label: str
 ) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
     file = pq.ParquetFile(stream)
-    names = _names(file.schema_arrow.names, columns, path, source)
+    names = _names(file.schema_arrow.names, columns, path, label)
     for index in range(*(groups or (0, file.metadata.num_row_groups))):
         group = file.metadata.row_group(index)
         rows = max(1, min(8192, BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
         for batch in file.iter_batches(rows, row_groups=[index], columns=sorted(set(names.values()))):
-            yield _document(batch, names, path, source)
+            yield _document(batch, names, path, label)
 
 
-def _names(there: list[str], columns: dict[str, str], path: str, source: str) -> dict[str, str]:
+def _names(there: list[str], columns: Mapping[str, str], path: str, label: str) -> dict[str, str]:
     """Ours -> theirs. Only the text must be there; ids are made of it where there are none."""
     for ours, theirs in columns.items():
         if theirs not in there:
-            raise InputError(f"source {source}: columns.{ours}: expected a column of {path}, got {theirs!r}")
+            raise InputError(f"{label}: columns.{ours}: expected a column of {path}, got {theirs!r}")
     found = {ours: next((name for name in names if name in there), "") for ours, names in NAMES.items()}
     found = {ours: name for ours, name in {**found, **columns}.items() if name}
     if "text" not in found:
-        raise InputError(f"source {source}: columns.text: expected a column text or content in {path}, got neither")
+        raise InputError(f"{label}: columns.text: expected a column text or content in {path}, got neither")
     return found
 
 
 def _document(
-    batch: pa.RecordBatch, names: dict[str, str], path: str, source: str
+    batch: pa.RecordBatch, names: dict[str, str], path: str, label: str
 ) -> tuple[pa.RecordBatch, Counter[str]]:
     kind = batch.column(names["text"]).type
     if not _textual(kind.value_type if pa.types.is_dictionary(kind) else kind):
-        raise InputError(f"source {source}: columns.text: expected texts in {path}, got {kind}")
+        raise InputError(f"{label}: columns.text: expected texts in {path}, got {kind}")
     try:
         text = batch.column(names["text"]).cast(pa.large_string())
     except pa.ArrowInvalid:  # bytes that are no UTF-8
@@ -158,7 +185,7 @@ def _document(
         field = DOCUMENT.field(name)
         arrays[name] = batch.column(names[name]).cast(field.type) if name in names else pa.nulls(len(text), field.type)
     arrays["targets"] = (
-        _targets(batch.column(names["targets"]), path, source) if "targets" in names else pa.nulls(len(text), Targets)
+        _targets(batch.column(names["targets"]), path, label) if "targets" in names else pa.nulls(len(text), Targets)
     )
     rows = pa.RecordBatch.from_pydict(arrays, schema=DOCUMENT)
     beside = Counter({"no_text": text.null_count, "empty": pc.sum(pc.equal(pc.binary_length(text), 0)).as_py() or 0})
@@ -179,12 +206,12 @@ def _decoded(value: bytes | None) -> str | None:
         return None
 
 
-def _targets(column: pa.Array, path: str, source: str) -> pa.Array:
+def _targets(column: pa.Array, path: str, label: str) -> pa.Array:
     """Spans that bear the loss; of `spans` those whose `target` is true. Empty lists stay: no loss at all."""
     kind = column.type
     inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else None
     if inner is None or not pa.types.is_struct(inner) or not {"start", "end"} <= {field.name for field in inner}:
-        raise InputError(f"source {source}: columns.targets: expected lists of start and end in {path}, got {kind}")
+        raise InputError(f"{label}: columns.targets: expected lists of start and end in {path}, got {kind}")
     offsets = np.asarray(column.offsets, np.int64)
     values = column.values
     keep = np.ones(len(values), bool)
@@ -214,7 +241,7 @@ def _with_ids(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _json_lines(
-    stream: BinaryIO, path: str, columns: dict[str, str], source: str
+    stream: BinaryIO, path: str, columns: Mapping[str, str], label: str
 ) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
     rows: list[dict[str, Any]] = []
     beside: Counter[str] = Counter()
@@ -233,15 +260,15 @@ def _json_lines(
             rows.append(_row(value, columns))
             size += len(line)
             if size > BATCH_BYTES:
-                yield _from_rows(rows, beside, path, source)
+                yield _from_rows(rows, beside, path, label)
                 rows, beside, size = [], Counter(), 0
     if there:
-        _names(sorted(there), columns, path, source)  # columns that no row has are a mistake of the recipe
+        _names(sorted(there), columns, path, label)  # columns that no row has are a mistake of the recipe
     if rows or beside:
-        yield _from_rows(rows, beside, path, source)
+        yield _from_rows(rows, beside, path, label)
 
 
-def _row(value: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+def _row(value: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
     """Ours of a line's values; every line may have columns of its own."""
     row = {}
     for ours, names in NAMES.items():
@@ -253,7 +280,7 @@ def _row(value: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
 
 
 def _from_rows(
-    rows: list[dict[str, Any]], beside: Counter[str], path: str, source: str
+    rows: list[dict[str, Any]], beside: Counter[str], path: str, label: str
 ) -> tuple[pa.RecordBatch, Counter[str]]:
     good = [row for row in rows if all(_fits(name, row[name]) for name in NAMES)]
     beside["invalid_row"] += len(rows) - len(good)
@@ -261,7 +288,7 @@ def _from_rows(
         name: pa.array([row[name] for row in good], SPANS if name == "targets" else DOCUMENT.field(name).type)
         for name in NAMES
     }
-    found, others = _document(pa.RecordBatch.from_pydict(columns), {name: name for name in NAMES}, path, source)
+    found, others = _document(pa.RecordBatch.from_pydict(columns), {name: name for name in NAMES}, path, label)
     return found, +(beside + others)
 
 
@@ -278,10 +305,3 @@ def _fits(name: str, value: Any) -> bool:
             return False
         span.setdefault("target", True)
     return True
-
-
-def order_keys(ids: list[str], source: str) -> np.ndarray:
-    """64 bits for every document, from its id and its source: what shuffling sorts by, whatever file it lies in."""
-    salt = source.encode()[:64]
-    joined = b"".join(hashlib.blake2b(one.encode(), digest_size=8, key=salt).digest() for one in ids)
-    return np.frombuffer(joined, "<u8")

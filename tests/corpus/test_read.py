@@ -8,16 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from codemill.corpus.read import Corpus, find_parts, read_documents
 from codemill.errors import InputError
-from codemill.pretrain.inputs import find_parts, order_keys, read_documents
-from codemill.pretrain.settings import MixtureSource
 from codemill.schema import DOCUMENT, blob_id
 from tests.pretrain.corpora import write_files, write_samples
 
 
 def read(path, columns=None):
     rows, beside = [], Counter()
-    for batch, others in read_documents(str(path), columns or {}, "one"):
+    for batch, others in read_documents(str(path), columns or {}, "source one"):
         assert batch.schema == DOCUMENT
         rows += batch.to_pylist()
         beside += others
@@ -91,20 +90,20 @@ def test_parquet_goes_before_json_lines(tmp_path):
     write_files(tmp_path / "parquet" / "a.parquet", ["x"])
     (tmp_path / "jsonl").mkdir()
     (tmp_path / "jsonl" / "a.jsonl").write_text('{"text": "x"}\n')
-    found = find_parts(MixtureSource(name="one", path=str(tmp_path)))
+    found = find_parts(Corpus("source one", str(tmp_path)))
     assert [file.path for file in found] == [str(tmp_path / "parquet" / "a.parquet")]
 
 
 def test_large_files_are_read_in_parts(tmp_path, monkeypatch):
     write_files(tmp_path / "a.parquet", [f"x = {number}\n" for number in range(100)])
-    monkeypatch.setattr("codemill.pretrain.inputs.PART_BYTES", 3000)
-    parts = find_parts(MixtureSource(name="one", path=str(tmp_path)))
+    monkeypatch.setattr("codemill.corpus.read.PART_BYTES", 300)
+    parts = find_parts(Corpus("source one", str(tmp_path)))
     assert len(parts) > 2
     assert len({part.state for part in parts}) == len(parts)
     texts = [
         row["text"]
         for part in parts
-        for batch, _ in read_documents(part.path, {}, "one", part.groups)
+        for batch, _ in read_documents(part.path, {}, "source one", part.groups)
         for row in batch.to_pylist()
     ]
     assert texts == [f"x = {number}\n" for number in range(100)]
@@ -112,7 +111,7 @@ def test_large_files_are_read_in_parts(tmp_path, monkeypatch):
 
 def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(InputError, match=r"expected Parquet files or JSON lines in .*, got none"):
-        find_parts(MixtureSource(name="one", path=str(tmp_path)))
+        find_parts(Corpus("source one", str(tmp_path)))
     pq.write_table(pa.table({"number": [1]}), tmp_path / "n.parquet")
     with pytest.raises(InputError, match=r"columns\.text: expected a column text or content"):
         read(tmp_path / "n.parquet")
@@ -126,8 +125,3 @@ def test_mistakes_are_one_line(tmp_path):
     pq.write_table(pa.table({"text": ["a"], "spans": [1]}), tmp_path / "spans.parquet")
     with pytest.raises(InputError, match=r"columns\.targets: expected lists of start and end"):
         read(tmp_path / "spans.parquet")
-
-
-def test_keys_depend_on_the_source():
-    assert order_keys(["a", "b"], "one").tolist() != order_keys(["a", "b"], "two").tolist()
-    assert order_keys(["a", "b"], "one").tolist() == order_keys(["b", "a"], "one").tolist()[::-1]
