@@ -360,7 +360,7 @@ def test_money_needs_prices(tmp_path):
 def test_an_unknown_rubric_is_one_line(tmp_path):
     with (
         serve(lambda body, number: Reply(as_json())) as server,
-        pytest.raises(RecipeError, match="rubric: expected one of 1, 101, 201, got 9"),
+        pytest.raises(RecipeError, match="rubric: expected one of 1, 101, 201, 301, got 9"),
     ):
         label(settings(tmp_path, server, rubric=9))
 
