@@ -31,7 +31,7 @@ PACKAGES = (
     *("installation-guide-amd64", "linux-doc-6.1", "git-doc", "nodejs-doc", "python-sqlalchemy-doc"),
     *("bash-doc", "octave-doc", "groovy-doc", "bind9-doc", "gnuplot-doc"),
     *("lilypond-doc-html", "developers-reference", "harden-doc", "python-sympy-doc", "exim4-doc-html"),
-    *("sbcl-doc"),
+    "sbcl-doc",
 )
 MODULES = (
     *("json.decoder", "textwrap", "inspect", "argparse", "ast", "calendar", "csv", "difflib"),
