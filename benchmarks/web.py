@@ -5,7 +5,7 @@
 Without a WARC file, one is made: HTML of Debian's documentation packages (apt-get download, dpkg -x: a Debian or Ubuntu
 machine), and pages that Pygments makes of the standard library's modules in all its ways to number lines. Each tool
 runs in one process. As one of them is slow, all may be given the first so many pages; datatrove gets an environment of
-its own.
+its own. lxml has to be installed beside codemill (pip install lxml).
 
 Fidelity: the share of known listings whose every character stands in what a tool puts out, line ends apart. Known are
 the modules that Pygments rendered, and what another parser (lxml) reads out of every `<pre>` of the documentation.
