@@ -29,7 +29,7 @@ from codemill.quality.rubric import ASPECTS, SCORES
 from codemill.quality.table import as_bytes
 
 ZEROS = ("data", "config", "trivial", "generated")
-DECODE = {"sharpen": 2.5, "shift": 0.15, "stretch": 1.1, "center": 5.1}
+DECODE = {"sharpen": 2.0, "shift": 0.0, "stretch": 1.1, "center": 5.1}
 RARE = 0.5  # ratings weigh by this power of their rarity: the extremes are few, and matter most
 LINE_STATISTICS = 88  # the first measures are about characters, lines and indents alone
 PAGES = 201  # rubrics from this version on are of pages
