@@ -7,6 +7,7 @@ the language: first what is keyed by occurrence or blob, then what is keyed by b
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -202,7 +203,7 @@ def describe(annotator: BaseAnnotator) -> dict[str, object]:
 _LOADED: dict[str, Annotator] = {}
 
 
-def _load(name: str, params: dict[str, object]) -> Annotator:
+def loaded(name: str, params: dict[str, Any]) -> Annotator:
     """A loaded annotator; a worker process keeps what it has loaded."""
     key = f"{name}{sorted(params.items())}"
     if key not in _LOADED:
@@ -216,7 +217,7 @@ def _load(name: str, params: dict[str, object]) -> Annotator:
 def annotate_shard(task: Task) -> Task:
     """Compute the named parts of one shard, reading its content once."""
     store, shard = Store(task["store"]), task["shard"]
-    work = [(_load(entry["name"], entry["params"]), entry["file"]) for entry in task["work"]]
+    work = [(loaded(entry["name"], entry["params"]), entry["file"]) for entry in task["work"]]
     rows: dict[str, list[pa.RecordBatch]] = {annotator.name: [] for annotator, _ in work}
     seconds = dict.fromkeys(rows, 0.0)
     occurrences = pairs = owned = None

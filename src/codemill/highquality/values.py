@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from codemill.annotate import REGISTRY, build
 from codemill.annotate.base import Annotator, annotate_safely
 from codemill.annotate.notebook import NotebookError, read_notebook
+from codemill.annotate.run import loaded
 from codemill.corpus.notebook import render
 from codemill.engine import Task
 from codemill.errors import RecipeError
@@ -84,20 +85,6 @@ def flat(column: str) -> str:
     return field if name == "occurrence" else f"{name}_{field}"
 
 
-_LOADED: dict[str, Annotator] = {}
-
-
-def _load(name: str, params: dict[str, Any]) -> Annotator:
-    """A loaded annotator; a worker process keeps what it has loaded."""
-    key = f"{name}{sorted(params.items())}"
-    if key not in _LOADED:
-        annotator = build(name, params)
-        assert isinstance(annotator, Annotator)
-        annotator.load()
-        _LOADED[key] = annotator
-    return _LOADED[key]
-
-
 def value_part(task: Task) -> Task:
     """Write the values of one part: `BASE`, then a column for each that rules look at, row for row as in the part."""
     store = Store(task["store"])
@@ -122,7 +109,7 @@ def value_part(task: Task) -> Task:
             whole = name in lacking
             rows = np.flatnonzero(usable) if whole else np.array([p for p in notebook_places(table) if usable[p]], int)
             mine = [column for column in columns if _of(name, column)]
-            found = _annotated(_load(name, params), table, texts, rows)
+            found = _annotated(loaded(name, params), table, texts, rows)
             for column in mine:
                 values[column] = _merged(values[column], found.column(column.partition(".")[2]), rows, table.num_rows)
         for column in columns:
