@@ -3,11 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from codemill.errors import CodemillError
+
+if TYPE_CHECKING:
+    from codemill.recipe import EngineSettings
 
 app = typer.Typer(
     name="codemill",
@@ -24,6 +27,18 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, f
 Workers = Annotated[Optional[int], typer.Option(help="Worker processes instead of the recipe's; 0: one per core.")]  # noqa: UP045 - typer reads it
 Runner = Annotated[Optional[str], typer.Option(help="`native` or `ray` instead of the recipe's.")]  # noqa: UP045 - typer reads it
 StorePath = Annotated[Optional[str], typer.Option("--store", help="A store; else that of the last run here.")]  # noqa: UP045 - typer reads it
+
+
+def engine_settings(settings: "EngineSettings", workers: int | None, runner: str | None) -> "EngineSettings":
+    """A recipe's engine with what the command line says instead.
+
+    Raises:
+        RecipeError: there is no such runner, or fewer workers than none.
+    """
+    from codemill.recipe import EngineSettings, parse_settings
+
+    changed = {name: value for name, value in (("workers", workers), ("runner", runner)) if value is not None}
+    return parse_settings(EngineSettings, {**settings.model_dump(), **changed}, "engine")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from codemill.cli.common import Json, RecipePath, Runner, Workers, app, print_json
+from codemill.cli.common import Json, RecipePath, Runner, Workers, app, engine_settings, print_json
 
 
 @app.command()
@@ -14,12 +14,9 @@ def highquality(recipe: RecipePath, workers: Workers = None, runner: Runner = No
     from codemill.engine import Engine
     from codemill.highquality.pipeline import HighQuality
     from codemill.highquality.settings import load_highquality_recipe
-    from codemill.recipe import EngineSettings, parse_settings
 
     loaded = load_highquality_recipe(str(recipe))
-    changed = {"workers": workers, "runner": runner}
-    engine = {**loaded.engine.model_dump(), **{key: value for key, value in changed.items() if value is not None}}
-    settings = parse_settings(EngineSettings, engine, "engine")
+    settings = engine_settings(loaded.engine, workers, runner)
     run: Any = HighQuality(loaded, Engine(settings.runner, settings.workers, settings.address))
     with showing(run, quiet=as_json) as pipeline:
         summary = pipeline.run()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from codemill.cli.common import Json, Runner, Workers, app, print_json
+from codemill.cli.common import Json, Runner, Workers, app, engine_settings, print_json
 
 
 @app.command()
@@ -30,7 +30,7 @@ def longcontext(
     from codemill.engine import Engine
     from codemill.longcontext.run import make_documents
     from codemill.longcontext.settings import load_settings
-    from codemill.recipe import EngineSettings, parse_settings
+    from codemill.recipe import EngineSettings
 
     given: dict[str, Any] = {
         "window": window,
@@ -41,8 +41,7 @@ def longcontext(
         "min_document": min_document,
     }
     loaded = load_settings(settings, {name: value for name, value in given.items() if value is not None})
-    chosen = {name: value for name, value in {"workers": workers, "runner": runner}.items() if value is not None}
-    where = parse_settings(EngineSettings, chosen, "engine")
+    where = engine_settings(EngineSettings(), workers, runner)
     with following(quiet=as_json) as follow:
         engine = Engine(where.runner, where.workers, where.address)
         engine.listener = lambda done, total: follow(done, total, f"{done} of {total} parts")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from codemill.cli.common import LAST_RUN, Json, RecipePath, Runner, StorePath, Workers, app, print_json
+from codemill.cli.common import LAST_RUN, Json, RecipePath, Runner, StorePath, Workers, app, engine_settings, print_json
 from codemill.cli.kinds import KINDS
 from codemill.errors import InputError, RecipeError
 from codemill.recipe import recipe_kind
@@ -191,16 +191,13 @@ def _pipeline(
     """
     from codemill.cli.console import showing
     from codemill.engine import Engine
-    from codemill.recipe import EngineSettings, parse_settings
 
     kind = recipe_kind(recipe)
     if kind not in kinds:
         known = " or ".join(kinds)
         raise RecipeError(f"recipe {recipe}: kind: expected {known} for this command, got {kind!r}")
     loaded = KINDS[kind].part("load")(recipe)
-    changed = {"workers": workers, "runner": runner}
-    engine = {**loaded.engine.model_dump(), **{key: value for key, value in changed.items() if value is not None}}
-    settings = parse_settings(EngineSettings, engine, "engine")
+    settings = engine_settings(loaded.engine, workers, runner)
     runs_on = Engine(settings.runner, settings.workers, settings.address)
     return showing(KINDS[kind].part("pipeline")(loaded.model_copy(update={"engine": settings}), runs_on), quiet=as_json)
 

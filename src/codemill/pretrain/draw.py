@@ -88,15 +88,18 @@ class Stream:
         if self.epoch >= self._repeats:
             return 0
         table = self._table = self._load(fim, self.epoch, length)
-        _, rows = self._rest(table)
-        return int(table.length[rows].sum()) + (self._repeats - self.epoch - 1) * int(table.length.sum())
+        return int(table.length[self._ahead(self._order(table))].sum()) + (self._repeats - self.epoch - 1) * int(
+            table.length.sum()
+        )
 
     def take(self, fim: Fim, length: int, tokens: float) -> list[Draw]:
         """The documents that come next: as many as bring their tokens closest to `tokens`."""
         draws: list[Draw] = []
         while tokens > 0 and self.epoch < self._repeats:
             table = self._table = self._load(fim, self.epoch, length)
-            order, rows = self._rest(table)
+            order = self._order(table)
+            rows = np.flatnonzero(self._ahead(order))
+            rows = rows[np.argsort(order[rows], kind="stable")]
             starts = np.append(np.flatnonzero(table.first[rows]), len(rows))
             ends = np.cumsum(table.length[rows])[starts[1:] - 1]
             # The document in which the amount is reached is taken if it is nearer with it than without it.
@@ -119,18 +122,18 @@ class Stream:
         if self._table is None:
             return {"passes": 0.0, "unused": 0}
         whole = int(self._table.length.sum())
-        rest = self._rest(self._table)[1] if self.epoch < self._repeats else np.zeros(0, np.int64)
+        rest = self._ahead(self._order(self._table))
         passed = 1 - int(self._table.length[rest].sum()) / whole if whole and self.epoch < self._repeats else 0.0
         unused = int(self._table.first[rest].sum()) if self.epoch == 0 else 0
         return {"passes": self.epoch + passed, "unused": unused}
 
-    def _rest(self, table: TokenTable) -> tuple[Keys, Ints]:
-        """The order of all rows, and the rows that this pass has still to give, in order."""
-        order = mix(mix(table.key, self._seed), self.epoch)
-        rows = np.argsort(order, kind="stable")
-        if self._last is not None:
-            rows = rows[np.searchsorted(order[rows], np.uint64(self._last), side="right") :]
-        return order, rows
+    def _order(self, table: TokenTable) -> Keys:
+        """What this pass gives its rows in the order of."""
+        return mix(mix(table.key, self._seed), self.epoch)
+
+    def _ahead(self, order: Keys) -> npt.NDArray[np.bool_]:
+        """Which rows this pass has still to give."""
+        return np.ones(len(order), np.bool_) if self._last is None else order > np.uint64(self._last)
 
 
 def amounts(

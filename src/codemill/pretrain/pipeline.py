@@ -18,7 +18,7 @@ from codemill.pretrain.plan import Layout, lay_out, write_listings
 from codemill.pretrain.report import build_pretrain_report, dataset_card
 from codemill.pretrain.settings import MixtureSource, PhaseSettings, PretrainRecipe, StageSettings
 from codemill.pretrain.summary import PretrainSummary
-from codemill.pretrain.tally import SourceAccount, account, by_source, totals
+from codemill.pretrain.tally import SourceAccount, account, totals
 from codemill.pretrain.tokenize import tokenizer_of
 from codemill.pretrain.write import VERSION
 from codemill.schema import digest
@@ -157,8 +157,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
                     f"{phase.name}/{stage.name}: {name} gives {accounts[name].tokens:,} of {planned:,.0f} tokens "
                     "planned: no more is left of it"
                 )
-        grouped = by_source(draws)
-        return [draw for name in stage.weights for draw in grouped.get(name, [])], accounts
+        return draws, accounts
 
     def _until(self, phase: PhaseSettings, stage: StageSettings) -> str:
         """All of the recipe that decides what this stage holds: stages after it do not."""
@@ -184,15 +183,17 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         plan = digest([self._until(phase, stage), self.tables.fingerprint(), str(VERSION)])
         folder, scratch, done = self._folder(phase, stage), f"scratch/pretrain/{plan}", f"packed/{plan}"
         self._own(folder, plan)
-        missing = [part for part in range(len(layout.tokens)) if not self._written(folder, f"{done}/{part}.json")]
+        parts = range(len(layout.tokens))
+        found = {part: note for part in parts if (note := self._written(folder, f"{done}/{part}.json"))}
+        missing = [part for part in parts if part not in found]
         if missing:
             batches = self._spread(layout, scratch)
             tasks = [self._task(phase, stage, part, layout.tokens[part], batches[part]) for part in missing]
             for task in tasks:
                 task |= {"done": f"{done}/{task['part']}.json"}
             weight = sum(layout.tokens[part] for part in missing) // WRITE_PACE
-            list(self.engine.map("codemill.pretrain.write:write_shard", tasks, weight))
-        replies = [self.store.read_json(f"{done}/{part}.json") for part in range(len(layout.tokens))]
+            found |= {one["part"]: one for one in self.engine.map("codemill.pretrain.write:write_shard", tasks, weight)}
+        replies = [found[part] for part in parts]
         formats: dict[str, dict[str, Any]] = {}
         for name in self.recipe.shards.formats:
             written = [reply["written"][name] for reply in replies]
@@ -212,15 +213,17 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         self.output.delete_folder(folder)
         self.output.write_json(marker, {"plan": plan})
 
-    def _written(self, folder: str, done: str) -> bool:
+    def _written(self, folder: str, done: str) -> dict[str, Any] | None:
+        """What was noted of a shard, if all its files are there."""
         if not self.store.exists(done):
-            return False
-        written = self.store.read_json(done)["written"]
-        return all(
+            return None
+        note = self.store.read_json(done)
+        whole = all(
             (Path(self.output.path(f"{folder}/{name}")) / file["name"]).exists()
-            for name, one in written.items()
+            for name, one in note["written"].items()
             for file in one["files"]
         )
+        return note if whole else None
 
     def _spread(self, layout: Layout, scratch: str) -> list[list[tuple[str, int]]]:
         """Sort the documents by shard; for each shard, its batches as (file, number)."""

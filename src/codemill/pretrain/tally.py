@@ -65,14 +65,6 @@ def ranked(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
-def by_source(draws: Sequence[Draw]) -> dict[str, list[Draw]]:
-    """Draws grouped by source, in order."""
-    groups: dict[str, list[Draw]] = defaultdict(list)
-    for draw in draws:
-        groups[draw.table.source].append(draw)
-    return dict(groups)
-
-
 def totals(stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Sums over stages: tokens by source, and by source and language."""
     tokens: Counter[str] = Counter()

@@ -14,11 +14,10 @@ not depend on its company.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,20 +28,21 @@ from codemill.lexer import jit
 from codemill.quality import features, kernels
 from codemill.quality.kernels import Array
 from codemill.quality.scorer import SCHEMA, as_list, languages_of
+from codemill.quality.stored import StoredArrays, read_card
 
 Floats = NDArray[Any]
 
 _ROWS = 256  # files judged at once: bounds memory
-WEIGHTS = "model.npz"
-CARD = "card.json"
 RANK_LIMIT = 2.5  # normal scores are cut here
 _LANES = 16  # rows of weights are filled up to a multiple of this: whole vector registers
 _BITS = 12
 
 
 @dataclass(frozen=True)
-class Arrays:
+class Arrays(StoredArrays):
     """The fitted model. Sizes: F measures, L projections, R first opinions, N rated files, K knots, T nodes."""
+
+    what: ClassVar[str] = "a fitted reference model"
 
     character_idf: Floats  # float16[2**17]
     character_weights: Floats  # int8[2**17, R], see `expand`
@@ -66,23 +66,6 @@ class Arrays:
     forests: Floats  # int32[7]: where each of the six forests begins in `roots`, and the end
     bases: Floats  # float32[6]
 
-    def save(self, folder: Path) -> None:
-        """Writes `model.npz`."""
-        np.savez_compressed(folder / WEIGHTS, **{f.name: getattr(self, f.name) for f in fields(self)})
-
-    @classmethod
-    def load(cls, folder: Path) -> "Arrays":
-        """Reads `model.npz`.
-
-        Raises:
-            InputError: it is missing or not a model.
-        """
-        try:
-            with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
-                return cls(**{f.name: stored[f.name] for f in fields(cls)})
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"scorer {folder}: expected a fitted reference model, got {error}") from error
-
 
 class ReferenceScorer:
     """A fitted reference model at work; see `codemill.quality.Scorer`. One instance serves one thread."""
@@ -103,11 +86,7 @@ class ReferenceScorer:
         Raises:
             InputError: there is none, or it is of another version.
         """
-        try:
-            card = json.loads((folder / CARD).read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"scorer {folder}: expected a fitted reference model, got {error}") from error
-        return cls(Arrays.load(folder), card)
+        return cls(Arrays.load(folder), read_card(folder, Arrays.what))
 
     @property
     def fingerprint(self) -> str:
@@ -233,10 +212,8 @@ def decode(raw: Floats, settings: dict[str, float]) -> Floats:
 
 def fingerprint(arrays: Arrays, card: dict[str, Any]) -> str:
     """A name for model, feature version and settings, from their bytes."""
-    digest = sha256(json.dumps([card["languages"], card["decode"], card["features"]]).encode())
-    for f in fields(arrays):
-        digest.update(np.ascontiguousarray(getattr(arrays, f.name)).tobytes())
-    return f"reference-{features.VERSION}-{digest.hexdigest()[:12]}"
+    settings = json.dumps([card["languages"], card["decode"], card["features"]])
+    return f"reference-{features.VERSION}-{arrays.hash_with(settings)}"
 
 
 @jit

@@ -15,7 +15,6 @@ from codemill.quality import fasttext, features, fitting, metrics
 from codemill.quality.features import linguist_name
 from codemill.quality.fitting import Floats, Inputs, lightgbm
 from codemill.quality.reference import (
-    CARD,
     Arrays,
     decode,
     expand,
@@ -26,6 +25,7 @@ from codemill.quality.reference import (
     to_points,
 )
 from codemill.quality.rubric import ASPECTS, SCORES
+from codemill.quality.stored import CARD
 from codemill.quality.table import as_bytes
 
 ZEROS = ("data", "config", "trivial", "generated")

@@ -8,10 +8,9 @@ become ratings are those of the scorer of files.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 
 from codemill.errors import InputError
 from codemill.quality.commits.measures import BITS, VERSION, hashed_words, measure
-from codemill.quality.reference import CARD, WEIGHTS, decode, forest
+from codemill.quality.reference import decode, forest
 from codemill.quality.scorer import SCHEMA, as_list
+from codemill.quality.stored import CARD, StoredArrays, read_card
 
 Floats = NDArray[Any]
 NAME = "commits"
@@ -28,8 +28,10 @@ KERNEL_WIDTH = 0.5  # of the Gaussian kernel, per mean squared difference of sta
 
 
 @dataclass(frozen=True)
-class Arrays:
+class Arrays(StoredArrays):
     """The fitted model. Sizes: F measures, K knots, N rated commits, R opinions, T nodes."""
+
+    what: ClassVar[str] = "a fitted scorer of commits"
 
     idf: Floats  # float32[2**BITS]
     words: Floats  # float32[2**BITS + 1, R]: weights, and last what is said where there are no words
@@ -43,23 +45,6 @@ class Arrays:
     roots: Floats  # int32[trees]
     forests: Floats  # int32[7]
     bases: Floats  # float32[6]
-
-    def save(self, folder: Path) -> None:
-        """Write `model.npz`."""
-        np.savez_compressed(folder / WEIGHTS, **{one.name: getattr(self, one.name) for one in fields(self)})
-
-    @classmethod
-    def load(cls, folder: Path) -> "Arrays":
-        """Read `model.npz`.
-
-        Raises:
-            InputError: it is missing or not a model.
-        """
-        try:
-            with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
-                return cls(**{one.name: stored[one.name] for one in fields(cls)})
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"scorer {folder}: expected a fitted scorer of commits, got {error}") from error
 
 
 class CommitScorer:
@@ -82,11 +67,7 @@ class CommitScorer:
         Raises:
             InputError: there is none, or it is of another version.
         """
-        try:
-            card = json.loads((folder / CARD).read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"scorer {folder}: expected a fitted scorer of commits, got {error}") from error
-        return cls(Arrays.load(folder), card)
+        return cls(Arrays.load(folder), read_card(folder, Arrays.what))
 
     @property
     def fingerprint(self) -> str:
@@ -162,7 +143,5 @@ def judge(a: Arrays, measures: Floats, counts: Floats, settings: dict[str, float
 
 def fingerprint(arrays: Arrays, card: dict[str, Any]) -> str:
     """A name for model, measures and settings, from their bytes."""
-    digest = sha256(json.dumps([card["decode"], card["measures"]], sort_keys=True).encode())
-    for one in fields(arrays):
-        digest.update(np.ascontiguousarray(getattr(arrays, one.name)).tobytes())
-    return f"{NAME}-{VERSION}-{digest.hexdigest()[:12]}"
+    settings = json.dumps([card["decode"], card["measures"]], sort_keys=True)
+    return f"{NAME}-{VERSION}-{arrays.hash_with(settings)}"

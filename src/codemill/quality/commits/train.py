@@ -15,8 +15,8 @@ from codemill.quality.commits import model
 from codemill.quality.commits.measures import VERSION
 from codemill.quality.commits.model import Arrays, Floats
 from codemill.quality.fitting import export_forests, lightgbm
-from codemill.quality.reference import CARD
 from codemill.quality.rubric import SCORES
+from codemill.quality.stored import CARD
 from codemill.quality.table import as_bytes
 
 KNOTS = 33
