@@ -57,7 +57,7 @@ def codemill(source: Path, folder: Path, workers: int) -> dict[str, object]:
 
     from codemill.annotate.run import run_annotators
     from codemill.dedup.minhash import MinHashAnnotator, MinHashParams
-    from codemill.dedup.near import NearSettings, near_duplicates
+    from codemill.dedup.near import Candidates, NearSettings, near_duplicates
     from codemill.engine import Engine
     from codemill.recipe import IngestSettings, TableSource
     from codemill.sources.ingest import ingest
@@ -75,7 +75,8 @@ def codemill(source: Path, folder: Path, workers: int) -> dict[str, object]:
     clock.append(time.perf_counter())
     ids = store.read_all(files, annotator.schema(), ["blob_id"])["blob_id"]
     ranked = pa.table({"blob_id": ids, "rank": np.arange(len(ids))})
-    found = near_duplicates(store, engine, ranked, files, sketches, NearSettings(THRESHOLD))
+    candidates = Candidates.of(ranked)
+    found = near_duplicates(store, engine, candidates, files, sketches, NearSettings(THRESHOLD))
     store.write("evidence.parquet", found.evidence)
     clock.append(time.perf_counter())
     stages = dict(zip(("ingest", "sketch", "verify"), np.diff(clock).round(2).tolist(), strict=True))

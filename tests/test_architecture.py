@@ -11,7 +11,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # Rooms from the ground up. A module may import from its own room and from those before it.
 ROOMS = (
     ("errors", "schema", "recipe"),
-    ("store", "engine", "lexer", "presets"),
+    ("store", "engine", "lexer", "presets", "keys", "tables"),
     ("quality",),
     ("sources",),
     ("decontaminate",),

@@ -64,7 +64,7 @@ def finished(tmp_path_factory, repositories):
 
 
 def decisions(folder, summary, corpus="files"):
-    table = read_selection(Store(folder / "store"), summary.decisions, corpus).decisions
+    table = read_selection(Store(folder / "store"), summary.decisions, corpus).decisions.read()
     return {f"{row['repo']}/{row['path']}": row for row in table.to_pylist()}
 
 

@@ -12,6 +12,7 @@ from codemill.report.wording import condition, speaking_of, units_of
 from codemill.schema import BLOB, KEYS, OCCURRENCE
 from codemill.select.result import Step, read_selection
 from codemill.store import Store
+from codemill.tables import parts
 
 MOST_MATCHES = 20
 
@@ -107,10 +108,10 @@ def _decisions(store: Store, summary: RunSummary, found: pa.Table) -> dict[str, 
     decided: dict[str, dict[str, Any]] = {key: {} for key in found["occurrence_id"].to_pylist()}
     for corpus in summary.corpora:
         selection = read_selection(store, summary.decisions, corpus)
-        rows = selection.decisions
-        rows = rows.filter(pc.is_in(rows["occurrence_id"], value_set=found["occurrence_id"].combine_chunks()))
+        ids = found["occurrence_id"].combine_chunks()
+        here = [part.filter(pc.is_in(part["occurrence_id"], value_set=ids)) for _, part in parts(selection.decisions)]
         settings = {step.rule: step for step in selection.steps}
-        for row in rows.to_pylist():
+        for row in (row for rows in here for row in rows.to_pylist()):
             looked_at = json.loads(row["evidence"]) if row["evidence"] else {}
             decided[row["occurrence_id"]][corpus] = {
                 "status": row["status"],

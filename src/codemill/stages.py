@@ -7,9 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
-
-import pyarrow.compute as pc
+from typing import Any, ClassVar, Generic, TypeVar
 
 from codemill.annotate import build
 from codemill.annotate.run import Data
@@ -17,7 +15,6 @@ from codemill.corpus.assemble import assemble
 from codemill.engine import Engine, give_back
 from codemill.report.summary import RunSummary, Stage
 from codemill.select import Selection, select
-from codemill.select.result import write_selection
 from codemill.store import Store
 
 R = TypeVar("R", bound=Any)
@@ -57,7 +54,13 @@ class Timed(Generic[R]):
 
 @dataclass
 class Stages(Timed[R], ABC):
-    """A recipe whose units are selected by rules and assembled into corpora."""
+    """A recipe whose units are selected by rules and assembled into corpora.
+
+    Attributes:
+        rows_are: what these units are called, in the plural.
+    """
+
+    rows_are: ClassVar[str] = "files"
 
     def __post_init__(self) -> None:
         self.store = Store(self.recipe.store)
@@ -79,10 +82,8 @@ class Stages(Timed[R], ABC):
 
     def select(self, data: Data) -> list[Selection]:
         def work() -> tuple[list[Selection], str]:
-            selections = select(self.store, self.engine, self.recipe, data)
-            for selection in selections:
-                write_selection(self.store, self.decisions, selection)
-            kept = [f"{one.corpus} kept {kept_count(one):,} of {one.decisions.num_rows:,}" for one in selections]
+            selections = select(self.store, self.engine, self.recipe, data, self.decisions, self.rows_are)
+            kept = [f"{one.corpus} kept {one.kept:,} of {one.decisions.num_rows:,}" for one in selections]
             return selections, ", ".join(kept)
 
         return self.stage("select", work)
@@ -126,8 +127,3 @@ class Stages(Timed[R], ABC):
         self.stage("report", work)
         summary.write(self.store)
         return summary
-
-
-def kept_count(selection: Selection) -> int:
-    """How many occurrences a selection keeps."""
-    return int(pc.sum(pc.equal(selection.decisions["status"], "kept")).as_py() or 0)

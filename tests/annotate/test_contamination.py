@@ -81,7 +81,7 @@ def test_a_rule_of_a_recipe(index, tmp_path):
         "corpus": {"files": {"rules": ["contaminated"]}},
     }
     summary = Pipeline(Recipe.model_validate(recipe), Engine(workers=1)).run()
-    decided = read_selection(Store(tmp_path / "store"), summary.decisions, "files").decisions.to_pylist()
+    decided = read_selection(Store(tmp_path / "store"), summary.decisions, "files").decisions.read().to_pylist()
     assert [row["path"] for row in decided if row["status"] == "kept"] == ["clean.py"]
     assert {row["reason"] for row in decided if row["path"] != "clean.py"} == {"contaminated"}
     assert len(decided) == len(DISGUISES) + 1

@@ -12,7 +12,7 @@ import pytest
 from codemill import engine as engine_module
 from codemill.dedup import candidates as candidates_module
 from codemill.dedup.minhash import MinHashAnnotator, MinHashParams
-from codemill.dedup.near import NearSettings, near_duplicates
+from codemill.dedup.near import Candidates, NearSettings, near_duplicates
 from codemill.dedup.walk import SCRATCH, spill_shard
 from codemill.engine import Engine
 from codemill.errors import EngineError, RecipeError
@@ -45,7 +45,7 @@ def forget(store) -> None:
 def run(made, table, settings=None, engine=INLINE):
     store, found, *_ = made
     forget(store)
-    return near_duplicates(store, engine, table, found, SKETCHES, settings or NearSettings())
+    return near_duplicates(store, engine, Candidates.of(table), found, SKETCHES, settings or NearSettings())
 
 
 def test_evidence_is_true_complete_and_in_rank_order(made) -> None:
@@ -104,7 +104,7 @@ def test_a_run_killed_between_tasks_does_the_rest_only(made, monkeypatch) -> Non
     results = sorted(Path(store.path("annotations")).glob("near-*/*.parquet"))
     assert len(results) > 3
     results[1].unlink()
-    again = near_duplicates(store, INLINE, ranked(blobs.values()), found, SKETCHES, settings)
+    again = near_duplicates(store, INLINE, Candidates.of(ranked(blobs.values())), found, SKETCHES, settings)
     assert again.evidence.equals(expected.evidence)
     assert 0 < again.stats.components_new < again.stats.components / 2
 
@@ -114,17 +114,17 @@ def test_unchanged_files_cost_nothing_and_new_ones_what_they_touch(tmp_path) -> 
     lines = old["f3/0.py"].splitlines()
     new = {f"new/{path}": content for path, content in new.items()} | {"new/near.py": b"\n".join([*lines, b"end"])}
     store, found, blobs = make_store(tmp_path / "a", old)
-    first = near_duplicates(store, INLINE, ranked(blobs.values()), found, SKETCHES, NearSettings())
-    assert near_duplicates(store, INLINE, ranked(blobs.values()), found, SKETCHES, NearSettings()).stats == replace(
-        first.stats, components_new=0
-    )
+    first = near_duplicates(store, INLINE, Candidates.of(ranked(blobs.values())), found, SKETCHES, NearSettings())
+    assert near_duplicates(
+        store, INLINE, Candidates.of(ranked(blobs.values())), found, SKETCHES, NearSettings()
+    ).stats == replace(first.stats, components_new=0)
     store, found, blobs = make_store(tmp_path / "a", old | new)
-    second = near_duplicates(store, INLINE, ranked(blobs.values()), found, SKETCHES, NearSettings())
+    second = near_duplicates(store, INLINE, Candidates.of(ranked(blobs.values())), found, SKETCHES, NearSettings())
     assert 0 < second.stats.components_new <= 3
     assert blobs["new/near.py"] in second.evidence["dropped"].to_pylist()
     clean = make_store(tmp_path / "b", old | new)
     assert near_duplicates(
-        *(clean[0], INLINE), ranked(blobs.values()), clean[1], SKETCHES, NearSettings()
+        *(clean[0], INLINE), Candidates.of(ranked(blobs.values())), clean[1], SKETCHES, NearSettings()
     ).evidence.equals(second.evidence)
 
 

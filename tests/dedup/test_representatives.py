@@ -1,11 +1,13 @@
 """The walk over sets against a plain one in Python, and what must hold whatever the buckets are."""
 
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemill.dedup import candidates
-from codemill.dedup.candidates import Buckets, components, group, join
+from codemill.dedup.candidates import Buckets
 from codemill.dedup.representatives import KEPT, Choice, Sets, choose
 
 families = st.lists(st.frozensets(st.integers(1, 12), min_size=1), min_size=1, max_size=14)
@@ -108,17 +110,17 @@ def test_buckets_are_the_groups_of_equal_hashes(rows: list[list[int]], turns: in
     hashes = np.array(rows, np.uint64).reshape(-1, 3) * np.uint64(3) + np.arange(3, dtype=np.uint64)
     hashes = hashes << np.uint64(candidates.POSITION_BITS + 8)
     order = np.random.default_rng(len(rows)).permutation(len(rows)).astype(np.int64)
-    halves = [
-        (order[: len(rows) // 2], hashes[order[: len(rows) // 2]]),
-        (order[len(rows) // 2 :], hashes[order[len(rows) // 2 :]]),
-    ]
-    found = join([group(halves, len(rows), turn, turns) for turn in range(turns)])
+    bits = candidates.position_bits(len(rows))
+    whole = candidates.group(order, hashes[order], len(rows))
+    words, starts = candidates.piles(candidates.pack(order, hashes[order], bits), bits, turns)
+    several = [candidates.buckets_of(words[a:b].copy(), bits) for a, b in itertools.pairwise(starts.tolist())]
     expected: dict[int, set[int]] = {}
     for place, row in enumerate(hashes.tolist()):
         for value in row:
             expected.setdefault(value, set()).add(place)
-    groups = [found.members[a:b].tolist() for a, b in zip(found.offsets, found.offsets[1:], strict=False)]
-    assert sorted(groups) == sorted(sorted(one) for one in expected.values() if len(one) > 1)
+    for made in ([whole], several):
+        groups = [one.members[a:b].tolist() for one in made for a, b in itertools.pairwise(one.offsets.tolist())]
+        assert sorted(groups) == sorted(sorted(one) for one in expected.values() if len(one) > 1)
 
 
 @given(st.lists(st.lists(st.integers(0, 19), min_size=2, max_size=4, unique=True), max_size=12))
@@ -130,4 +132,7 @@ def test_components_are_those_of_the_graph(groups: list[list[int]]) -> None:
             least = min(label[place] for place in one)
             for place in one:
                 label[place] = least
-    assert components(as_buckets(groups), 20).tolist() == label
+    parent = np.arange(20)
+    for one in groups:
+        candidates.link(parent, as_buckets([one]))
+    assert candidates.components(parent).tolist() == label

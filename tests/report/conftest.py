@@ -8,7 +8,7 @@ from codemill.engine import Engine
 from codemill.pipeline import Pipeline
 from codemill.recipe import AlarmSettings, QuantileRule, Recipe, SampleRule, ValueRule
 from codemill.schema import blob_id, occurrence_id
-from codemill.select.decide import _Run
+from codemill.select.judged import Judged
 from tests.conftest import write, write_repositories
 
 HOSTILE = "<script>alert(1)</script><img src=http://bad.example/a.png onerror=alert(2)>"
@@ -33,11 +33,17 @@ def select_rows(columns, rules, problems=None, languages=None):
         "rules.tokens": pa.array([number % 50 for number in range(count)], pa.int64()),
         **columns,
     }
-    run = _Run(pa.table(table))
+    run = Judged(pa.table(table))
     decide = {QuantileRule: run.quantile, SampleRule: run.sample, ValueRule: run.value}
     for rule in rules:
         decide[type(rule)](rule)
     return run.finish("files", AlarmSettings())
+
+
+def held(selection):
+    """The selection with its rows in memory."""
+    tables = {"decisions": selection.decisions.read(), "signals": selection.signals.read()}
+    return type(selection)(**{**vars(selection), **tables})
 
 
 def shuffled(selection, seed=0):

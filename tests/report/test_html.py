@@ -14,7 +14,7 @@ from codemill.report.frame import Frame
 from codemill.report.html import build_report, recipe_toml
 from codemill.report.sections import corpus_view, samples_each
 from codemill.select.result import read_selection
-from tests.report.conftest import HOSTILE, select_rows, shuffled
+from tests.report.conftest import HOSTILE, held, select_rows, shuffled
 
 VOID = {"meta", "br", "wbr", "rect", "line"}
 LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "cite", "xlink:href", "ping"}
@@ -106,7 +106,7 @@ def test_same_decisions_same_page(finished, html):
 def test_order_of_rows_does_not_matter(finished):
     store, summary = finished
     for corpus in summary.corpora:
-        selection = read_selection(store, summary.decisions, corpus)
+        selection = held(read_selection(store, summary.decisions, corpus))
         one, other = (corpus_view(Frame(rows), "file", 4) for rows in (selection, shuffled(selection)))
         assert one == other
 
@@ -124,7 +124,7 @@ def test_sum_is_in_the_page(finished, page):
 
 def test_says_when_it_does_not_add_up(finished):
     store, summary = finished
-    selection = read_selection(store, summary.decisions, "files")
+    selection = held(read_selection(store, summary.decisions, "files"))
     lost = type(selection)(
         **{**vars(selection), "decisions": selection.decisions.slice(1), "signals": selection.signals.slice(1)}
     )
@@ -163,7 +163,7 @@ def test_many_rules_stay_small():
 
 def test_reads_only_the_row_groups_it_needs(finished, monkeypatch):
     store, summary = finished
-    selection = read_selection(store, summary.decisions, "files")
+    selection = held(read_selection(store, summary.decisions, "files"))
     wanted = selection.decisions.filter(pc.equal(selection.decisions["status"], "kept"))["blob_id"].to_pylist()[:3]
     read = []
     original = contents.pq.ParquetFile.iter_batches

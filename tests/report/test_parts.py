@@ -148,10 +148,11 @@ def test_what_equals_a_bound_at_the_end_has_a_bar_of_its_own(values, cut):
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.booleans()), min_size=1, max_size=80), st.integers(1, 6))
 def test_nearest_is_that_of_a_loop(rows, limit):
-    frame = Frame(select_rows({"x.a": [value for value, _ in rows]}, []))
+    selection = select_rows({"x.a": [value for value, _ in rows]}, [])
+    frame = Frame(selection)
     mask = np.array([chosen for _, chosen in rows])
     distances = np.array([value for value, chosen in rows if chosen])
-    ids = frame.column("occurrence_id").to_pylist()
+    ids = selection.decisions["occurrence_id"].to_pylist()
     order = sorted(np.flatnonzero(mask), key=lambda row: (rows[row][0], ids[row]))
     assert nearest(frame, mask, distances, limit).tolist() == order[:limit]
     by_id = sorted(np.flatnonzero(mask), key=lambda row: ids[row])
@@ -163,7 +164,7 @@ def test_a_content_is_shown_once():
     place = selection.decisions.schema.get_field_index("blob_id")
     copies = selection.decisions.set_column(place, "blob_id", pa.array(["a" * 64] * 6 + ["b" * 64, None]))
     frame = Frame(Selection(**{**vars(selection), "decisions": copies}))
-    shown = frame.column("blob_id").take(pa.array(at_random(frame, np.ones(8, dtype=bool), 8))).to_pylist()
+    shown = frame.take(at_random(frame, np.ones(8, dtype=bool), 8), ["blob_id"])["blob_id"].to_pylist()
     assert sorted(map(str, shown)) == ["None", "a" * 64, "b" * 64]
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from codemill.errors import ConservationError
 from codemill.recipe import AlarmSettings, QuantileRule, SampleRule, ValueRule, parse_rule
 from codemill.schema import CONTENT_PROBLEMS, READ_PROBLEMS
-from codemill.select.decide import _Run, check_conservation
+from codemill.select.decide import check_conservation
+from codemill.select.judged import Judged
 
 PROBLEMS = [None, None, None, CONTENT_PROBLEMS[0], READ_PROBLEMS[0]]
 row = st.fixed_dictionaries(
@@ -79,7 +80,7 @@ def signals(rows):
 
 @given(st.lists(row, min_size=1, max_size=25), st.lists(rule, max_size=4))
 def test_every_row_has_one_decision_and_it_is_the_first_that_failed(rows, settings_of_rules):
-    run = _Run(signals(rows))
+    run = Judged(signals(rows))
     rules = []
     for number, settings in enumerate(settings_of_rules):
         rules.append(parse_rule({"name": f"r{number}", **settings}))
@@ -114,7 +115,7 @@ def test_samples_say_what_was_drawn_and_larger_ones_hold_smaller_ones():
     table = table.set_column(table.column_names.index("blob_id"), "blob_id", ids)
     kept = {}
     for rate in (0.2, 0.6):
-        run = _Run(table)
+        run = Judged(table)
         run.sample(parse_rule({"name": "rates", "sample": rate, "by": "y.b", "per": {"1": 1.0}}))
         assert run.steps[-1].cuts == {"0": rate, "1": 1.0}
         decisions = run.finish("c", AlarmSettings()).decisions.to_pylist()
@@ -128,7 +129,7 @@ def test_samples_say_what_was_drawn_and_larger_ones_hold_smaller_ones():
 
 
 def test_counts_that_do_not_add_up_are_refused():
-    run = _Run(signals([{"problem": None, "a": 1.0, "failed": False, "b": 1, "tokens": 1, "language": "C"}]))
+    run = Judged(signals([{"problem": None, "a": 1.0, "failed": False, "b": 1, "tokens": 1, "language": "C"}]))
     selection = run.finish("c", AlarmSettings())
     with pytest.raises(ConservationError, match="expected 2 seen = kept"):
         check_conservation(selection, 2)
@@ -138,8 +139,8 @@ def test_groups_that_lose_too_much_to_dedup_are_named():
     rows = [{"problem": None, "a": 1.0, "failed": False, "b": 1, "tokens": 1, "language": name} for name in "CCCCP"]
     for one in rows:
         one["language"] = {"C": "C", "P": "Python"}[one["language"]]
-    run = _Run(signals(rows))
+    run = Judged(signals(rows), "commits")
     lost = [True, True, True, False, False]
-    run.dedup_steps.append((run.alive.copy(), np.array(lost)))
+    run.before_dedup, run.lost = run.alive.copy(), np.array(lost)
     alarms = run.finish("c", AlarmSettings(share=0.7, min_files=2)).alarms
-    assert alarms == ["language C lost 3 of 4 files (75%) to deduplication"]
+    assert alarms == ["language C lost 3 of 4 commits (75%) to deduplication"]

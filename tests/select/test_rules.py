@@ -67,7 +67,7 @@ def test_quantiles_never_take_more_than_their_share_and_ties_stay_together(data,
     rule = QuantileRule(name="q", column="quality.overall", **{"drop_lowest" if lowest else "drop_highest": share})
     values = np.array([value for value, _ in data])
     weights = np.array([weight for _, weight in data], dtype=float)
-    groups = ["all"] * len(data)
+    groups = (np.zeros(len(data), np.int32), ["all"])
     cuts = quantile_cuts(rule, values, weights, groups)
     gone = beyond_cut(rule, values, groups, cuts)
     assert weights[gone].sum() <= share * weights.sum() * (1 + 1e-9)
@@ -79,7 +79,7 @@ def test_quantiles_never_take_more_than_their_share_and_ties_stay_together(data,
 
 def test_groups_are_cut_by_themselves():
     rule = QuantileRule(name="q", column="quality.overall", drop_lowest=0.5, by="rows", within="language")
-    values, groups = np.array([1.0, 2, 3, 4, 5, 6]), ["a", "a", "a", "b", "b", "b"]
+    values, groups = np.array([1.0, 2, 3, 4, 5, 6]), (np.array([1, 1, 1, 0, 0, 0]), ["b", "a"])
     cuts = quantile_cuts(rule, values, np.ones(6), groups)
     assert cuts == {"a": 2.0, "b": 5.0}
     assert beyond_cut(rule, values, groups, cuts).tolist() == [True, False, False, True, False, False]
@@ -87,13 +87,16 @@ def test_groups_are_cut_by_themselves():
 
 def test_nan_lies_beyond_no_cut():
     rule = QuantileRule(name="q", column="quality.overall", drop_lowest=0.5)
-    assert beyond_cut(rule, np.array([math.nan, 0.0]), ["all", "all"], {"all": 1.0}).tolist() == [False, True]
+    assert beyond_cut(rule, np.array([math.nan, 0.0]), (np.zeros(2, np.int32), ["all"]), {"all": 1.0}).tolist() == [
+        False,
+        True,
+    ]
 
 
 @given(st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 3)), st.integers(0, 3)), min_size=1, max_size=20))
 def test_ranks_are_a_total_order_with_missing_values_last(data):
     table = pa.table({"s": pa.array([a for a, _ in data], pa.int64()), "t": pa.array([b for _, b in data], pa.int64())})
-    ranks = rank(table, ["-s", "t"]).tolist()
+    ranks = rank(table, ["-s", "t"], np.ones(len(data), dtype=bool)).tolist()
     assert sorted(ranks) == list(range(len(data)))
     expected = sorted(range(len(data)), key=lambda i: (data[i][0] is None, -(data[i][0] or 0), data[i][1], i))
     assert [expected.index(i) for i in range(len(data))] == ranks
@@ -114,7 +117,7 @@ def test_numbers_and_flags_become_json():
 def test_a_share_of_what_weighs_nothing_is_nothing():
     rule = QuantileRule(name="q", column="a.b", drop_lowest=0.1)
     values = np.array([3.0, 1.0, 2.0])
-    assert quantile_cuts(rule, values, np.zeros(3), ["all"] * 3) == {"all": 1.0}
+    assert quantile_cuts(rule, values, np.zeros(3), (np.zeros(3, np.int32), ["all"])) == {"all": 1.0}
 
 
 @given(rows)

@@ -15,7 +15,7 @@ from codemill.label.oracle import label
 from codemill.label.prompt import render
 from codemill.label.settings import LabelSettings
 from codemill.quality.rubric import load_rubric
-from codemill.select.decide import NO_GROUP
+from codemill.select.judged import NO_GROUP
 from codemill.store import Store
 from codemill.web.pipeline import run_web
 from codemill.web.quality import PageQualityAnnotator, PageQualityParams, open_page_scorer

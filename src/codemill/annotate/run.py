@@ -5,7 +5,7 @@ the language: first what is keyed by occurrence or blob, then what is keyed by b
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,14 @@ from codemill.annotate import build
 from codemill.annotate.base import Annotator, BaseAnnotator, GlobalAnnotator, annotate_safely
 from codemill.engine import Engine, Task
 from codemill.errors import RecipeError
+from codemill.keys import KeyIndex, join_keys, keys_of
+from codemill.lexer import Ints
 from codemill.schema import OCCURRENCE, digest
-from codemill.sources.ingest import contents, owners
+from codemill.sources.ingest import contents, owning
 from codemill.sources.split import split
 from codemill.store import Store, annotation_folder
+
+PAIR = pa.schema([("blob_id", pa.string()), ("language", pa.string())])
 
 
 @dataclass
@@ -111,57 +115,78 @@ class _Part:
 
 def _shard_parts(store: Store, shards: Sequence[str], annotators: Sequence[Annotator]) -> list[_Part]:
     """Parts keyed by occurrence (one for each shard at hand) and by blob (one for each shard that owns blobs of it)."""
-    owning = list(owners(store, _blob_ids(store, shards))) if any(a.key == "blob" for a in annotators) else []
+    holders = owning(store, shards) if any(a.key == "blob" for a in annotators) else []
     parts = []
     for annotator in annotators:
         folder = annotation_folder(annotator.name, annotator.fingerprint())
-        for shard in owning if annotator.key == "blob" else shards:
+        for shard in holders if annotator.key == "blob" else shards:
             parts.append(_Part(annotator, f"{folder}/{shard}.parquet", shard))
     return parts
-
-
-def _blob_ids(store: Store, shards: Sequence[str]) -> pa.Array:
-    table = store.read_all([f"occurrences/{shard}.parquet" for shard in shards], OCCURRENCE, ["blob_id"])
-    return pc.unique(table["blob_id"]).drop_null()
 
 
 def _pair_parts(
     store: Store, shards: Sequence[str], annotators: Sequence[Annotator], language: Annotation
 ) -> list[_Part]:
     """Parts keyed by blob and language: for each owning shard those pairs that no earlier part holds."""
-    occurrences = store.read_all(
-        [f"occurrences/{shard}.parquet" for shard in shards], OCCURRENCE, ["occurrence_id", "blob_id"]
-    )
-    languages = store.read_all(language.files, language.annotator.schema(), ["occurrence_id", "language"])
-    pairs = occurrences.join(languages, "occurrence_id", join_type="inner").select(["blob_id", "language"])
-    pairs = pairs.filter(pc.is_valid(pairs["language"])).group_by(["blob_id", "language"]).aggregate([])
-    pairs = pairs.sort_by([("blob_id", "ascending"), ("language", "ascending")]).combine_chunks()
-    by_owner = owners(store, pairs["blob_id"].combine_chunks())
-    holders, ends = list(by_owner), np.cumsum([len(ids) for ids in by_owner.values()])
-    place = pc.index_in(pairs["blob_id"], value_set=pa.concat_arrays([pa.array([], pa.string()), *by_owner.values()]))
-    pairs = pairs.filter(pc.is_valid(place))
-    home = np.searchsorted(ends, place.drop_null().to_numpy(), side="right")
-    pieces = [(holders[number], rows) for number, rows in split(pairs, home)]
-    parts = []
+    present: dict[str, dict[str, list[str]]] = {}
+    parts: dict[str, list[_Part]] = {}
     for annotator in annotators:
         folder = annotation_folder(annotator.name, annotator.fingerprint())
-        present: dict[str, list[str]] = {}
+        parts[folder], present[folder] = [], {}
         for file in store.files(folder, ".parquet"):
-            present.setdefault(file.rsplit("/", 1)[1].rsplit("-", 1)[0], []).append(file)
-        for shard, pairs_here in pieces:
-            files = present.get(shard, [])
-            keys = pa.schema([("blob_id", pa.string()), ("language", pa.string())])
-            have, mine = store.read_all(files, keys), pairs_here
+            present[folder].setdefault(file.rsplit("/", 1)[1].rsplit("-", 1)[0], []).append(file)
+    for shard, pairs in _pairs(store, shards, language):
+        for annotator, folder in zip(annotators, parts, strict=True):
+            files, mine = present[folder].get(shard, []), pairs
+            have = store.read_all(files, PAIR)
             if have.num_rows:
-                mine = mine.join(have, ["blob_id", "language"], join_type="left anti").sort_by("blob_id")
-            parts += [_Part(annotator, file, shard) for file in files]
+                mine = mine.join(have, PAIR.names, join_type="left anti").sort_by("blob_id")
+            parts[folder] += [_Part(annotator, file, shard) for file in files]
             if mine.num_rows:
                 key = digest(f"{row['blob_id']}{row['language']}" for row in mine.to_pylist())
                 listing = f"pairs/{shard}-{key}.parquet"
                 if not store.exists(listing):
                     store.write(listing, mine)
-                parts.append(_Part(annotator, f"{folder}/{shard}-{key}.parquet", shard, listing))
-    return parts
+                parts[folder].append(_Part(annotator, f"{folder}/{shard}-{key}.parquet", shard, listing))
+    return [part for several in parts.values() for part in several]
+
+
+def _pairs(store: Store, shards: Sequence[str], language: Annotation) -> Iterator[tuple[str, pa.Table]]:
+    """The pairs of each shard that owns blobs of some, sorted. What shards own themselves is read when its turn comes;
+    what they hold of others, seldom much, is held meanwhile."""
+    holders = owning(store, shards)
+    owned = [keys_of(store.read(f"owners/{name}.parquet")["blob_id"]) for name in holders]
+    ends, index = np.cumsum([len(keys) for keys in owned]), KeyIndex(join_keys(owned))
+    del owned
+    number = {name: place for place, name in enumerate(holders)}
+    files = dict(zip(shards, language.files, strict=True))
+    abroad: dict[int, list[pa.Table]] = {}
+
+    def read(shard: str) -> tuple[pa.Table, Ints]:
+        """The pairs that a shard holds, and the number of each one's owner."""
+        rows = store.read(f"occurrences/{shard}.parquet", ["occurrence_id", "blob_id"])
+        spoken = store.read(files[shard], ["occurrence_id", "language"])
+        rows = rows.join(spoken, "occurrence_id", join_type="inner").select(PAIR.names)
+        rows = rows.filter(pc.and_(pc.is_valid(rows["language"]), pc.is_valid(rows["blob_id"])))
+        rows = rows.group_by(PAIR.names).aggregate([])
+        places = index.find(keys_of(rows["blob_id"]))
+        known = places >= 0
+        home = np.searchsorted(ends, places[known], side="right")
+        return rows.filter(pa.array(known)), home
+
+    for shard in shards:
+        pairs, home = read(shard)
+        for owner, some in split(pairs, home):
+            if owner != number.get(shard):
+                abroad.setdefault(owner, []).append(some)
+    for place, name in enumerate(holders):
+        here = abroad.pop(place, [])
+        if name in files:
+            pairs, home = read(name)
+            here.append(pairs.filter(pa.array(home == place)))
+        pairs = pa.concat_tables(here).group_by(PAIR.names).aggregate([])
+        if pairs.num_rows:
+            yield name, pairs.sort_by([(column, "ascending") for column in PAIR.names]).combine_chunks()
 
 
 def _run_pass(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -16,6 +17,7 @@ from codemill.select import Selection
 from codemill.select.result import read_selection
 from codemill.stages import Say
 from codemill.store import Store
+from codemill.tables import parts
 
 PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
 
@@ -118,10 +120,7 @@ def funnel(selections: Sequence[Selection]) -> None:
         table.add_column("")
         for name in (units().many, "share", "MB", "tokens"):
             table.add_column(name, justify="right")
-        rows = selection.decisions.group_by(["status", "reason"]).aggregate(
-            [([], "count_all"), ("bytes", "sum"), ("tokens", "sum")]
-        )
-        rows = rows.sort_by([("count_all", "descending"), ("reason", "ascending")]).to_pylist()
+        rows = _sums(selection)
         total = selection.decisions.num_rows
         for row in sorted(rows, key=lambda row: row["status"] != "kept"):
             name = "kept" if row["status"] == "kept" else f"{row['status']}: {row['reason']}"
@@ -130,6 +129,23 @@ def funnel(selections: Sequence[Selection]) -> None:
         sums = {key: sum(row[key] or 0 for row in rows) for key in ("count_all", "bytes_sum", "tokens_sum")}
         table.add_row("seen", *_figures(sums, total))
         console.print(table)
+
+
+def _sums(selection: Selection) -> list[dict[str, Any]]:
+    """Rows, bytes and tokens by status and reason, the most rows first."""
+    keys = ["status", "reason"]
+    counted = [
+        part.group_by(keys, use_threads=False).aggregate([([], "count_all"), ("bytes", "sum"), ("tokens", "sum")])
+        for _, part in parts(selection.decisions, [*keys, "bytes", "tokens"])
+    ]
+    if not counted:
+        return []
+    names = ("count_all", "bytes_sum", "tokens_sum")
+    whole = pa.concat_tables(counted).group_by(keys, use_threads=False).aggregate([(name, "sum") for name in names])
+    whole = whole.rename_columns(
+        [name.removesuffix("_sum") if name not in names else name for name in whole.column_names]
+    )
+    return list(whole.sort_by([("count_all", "descending"), ("reason", "ascending")]).to_pylist())
 
 
 def _figures(row: dict[str, Any], total: int) -> tuple[str, str, str, str]:

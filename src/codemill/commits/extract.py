@@ -16,7 +16,7 @@ from codemill.commits.context import is_third_party
 from codemill.commits.history import listed, timestamp
 from codemill.commits.patch import Changes, FileChange, comparable, patch_id, read_changes, whitespace_lines
 from codemill.commits.people import Identities
-from codemill.commits.places import open_history
+from codemill.commits.places import reading
 from codemill.commits.settings import HistorySettings
 from codemill.commits.table import CommitTable
 from codemill.engine import Task
@@ -36,15 +36,15 @@ def extract_shard(task: Task) -> Task:
     store, name = Store(task["store"]), task["shard"]
     if task["problem"] is not None:
         return _problem_shard(store, task)
-    reader = _Reader(task)
     counts = {"occurrences": 0, "blobs": 0, "bytes": 0}
     seen: set[str] = set()
     with (
+        reading(task["location"]) as repository,
         store.table_writer(f"blobs/{name}.parquet", BLOB) as write_blobs,
         store.table_writer(f"occurrences/{name}.parquet", OCCURRENCE) as write_occurrences,
         store.table_writer(task["table"], CommitTable.schema()) as write_rows,
     ):
-        batch = _Batch()
+        reader, batch = _Reader(task, repository), _Batch()
         for sha in listed(store, task["history"], task["start"], task["stop"]):
             reader.add(batch, pygit2.Oid(raw=sha), seen)
             if batch.full:
@@ -107,14 +107,14 @@ def _flush(batch: _Batch, counts: dict[str, int], writers: tuple[Any, Any, Any])
 class _Reader:
     """Reads commits of one repository."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, repository: pygit2.Repository) -> None:
         self.settings = HistorySettings.model_validate(task["settings"])
         self.source, self.repo, self.origin = task["source"], task["repo"], task["origin"]
         self.facts = {name: task["facts"].get(name) for name in FACTS}
         for name in ("created_at", "pushed_at"):
             if self.facts[name] is not None:
                 self.facts[name] = timestamp(self.facts[name])
-        self.repository = open_history(task["location"])
+        self.repository = repository
         self.identities = Identities(self.settings.identities, self.settings.salt())
         self.languages: dict[str, str] = {}
 

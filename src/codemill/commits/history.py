@@ -14,7 +14,7 @@ import pyarrow as pa
 import pygit2
 from pygit2.enums import SortMode
 
-from codemill.commits.places import Place, open_history
+from codemill.commits.places import Place, reading
 from codemill.engine import Engine, Task
 from codemill.schema import digest
 from codemill.store import Store
@@ -63,18 +63,19 @@ def survey(store: Store, engine: Engine, places: list[Place]) -> list[History]:
 
 def _key(place: Place) -> str:
     # What a shallow clone lacks depends on the clone; all else follows from the commit.
-    shallow = open_history(place.location).is_shallow
+    with reading(place.location) as repository:
+        shallow = repository.is_shallow
     return digest((str(VERSION), str(place.head), place.location if shallow else ""))
 
 
 def survey_one(task: Task) -> Task:
     """Walk one history: its list, and its facts, written last."""
     store = Store(task["store"])
-    repository = open_history(task["location"])
+    file = f"histories/{task['key']}.parquet"
     contributors: set[bytes] = set()
     dates: list[int] = []
     count = 0
-    with store.table_writer(f"histories/{task['key']}.parquet", LISTING) as write:
+    with reading(task["location"]) as repository, store.table_writer(file, LISTING) as write:
         rows: list[bytes] = []
         for oid in walk(repository, task["head"]):
             commit = repository[oid].peel(pygit2.Commit)

@@ -6,6 +6,7 @@ errored by three last rules, so that every commit has one decision.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,13 +31,13 @@ from codemill.report.summary import RunSummary
 from codemill.schema import digest
 from codemill.select import Selection, select
 from codemill.select.check import check_rules
-from codemill.select.decide import expand
-from codemill.select.result import without_rows, write_selection
+from codemill.select.decide import expand, judge
 from codemill.select.signals import LANGUAGE, TOKENS
 from codemill.sources.base import load_facts
 from codemill.sources.ingest import assign_owners
 from codemill.stages import Say, Stages
 from codemill.store import Store, annotation_folder
+from codemill.tables import StoredTable
 
 # What a kept commit has to be as a sample. Commits that earlier rules dropped have no values here.
 LAST_RULES = tuple(
@@ -67,6 +68,8 @@ def run_commits(
 
 class CommitPipeline(Stages[CommitRecipe]):
     """A recipe of kind `commits` on its way through the stages."""
+
+    rows_are = "commits"
 
     def check(self) -> None:
         for name in self.recipe.annotate:
@@ -180,12 +183,11 @@ class CommitPipeline(Stages[CommitRecipe]):
             listing = self.stage(f"select {name}", partial(self._by_rules, data, name))
             work = partial(make_samples, self.store, self.engine, self.recipe, shards, self.facts, (name, listing))
             made = self.stage(f"sample {name}", work)
-            del listing, work
             last = Data(data.shards, {**data.annotations, "sample": made.annotation})
-            selection = select(self.store, self.engine, self.recipe.selection(*LAST_RULES, corpus=name), last)[0]
+            recipe = self.recipe.selection(*LAST_RULES, corpus=name)
+            selection = select(self.store, self.engine, recipe, last, self.decisions, self.rows_are)[0]
             counts[name] = check_written(self.store, self.recipe, name, selection, made)
-            write_selection(self.store, self.decisions, selection)
-            selections.append(without_rows(selection))
+            selections.append(replace(selection, evidence={}))
             tables.append(made.annotation)
         output.write_bytes("README.md", dataset_card(self.recipe, selections, counts).encode())
         marker = {"recipe": self.recipe.fingerprint(), "name": self.recipe.name, "corpora": counts}
@@ -194,10 +196,12 @@ class CommitPipeline(Stages[CommitRecipe]):
         known = {**data.annotations, "sample": tables[0]} if len(tables) == 1 else data.annotations
         return Data(data.shards, known), selections, counts
 
-    def _by_rules(self, data: Data, corpus: str) -> tuple[pa.Table, str]:
-        selection = select(self.store, self.engine, self.recipe.selection(corpus=corpus), data)[0]
-        kept = list_kept(self.recipe, corpus, selection)
-        return kept, f"{kept.num_rows:,} of {selection.decisions.num_rows:,} commits kept by the rules"
+    def _by_rules(self, data: Data, corpus: str) -> tuple[StoredTable, str]:
+        recipe = self.recipe.selection(corpus=corpus)
+        for _, judged in judge(self.store, self.engine, recipe, data, self.rows_are):
+            kept = list_kept(self.store, self.recipe, corpus, judged)
+            detail = f"{kept.num_rows:,} of {judged.count:,} commits kept by the rules"
+        return kept, detail
 
 
 def _types(table: RepositoryTable) -> list[tuple[str, pa.DataType]]:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -92,6 +93,20 @@ def open_history(location: str) -> pygit2.Repository:
     pygit2.settings.cache_object_limit(pygit2.enums.ObjectType.COMMIT, 0)
     pygit2.settings.mwindow_size, pygit2.settings.mwindow_mapped_limit = WINDOW_BYTES, MAPPED_BYTES
     return open_repository(location)
+
+
+@contextmanager
+def reading(location: str) -> Iterator[pygit2.Repository]:
+    """The repository at a place for as long as the block lasts.
+
+    A repository stands in a cycle of Python objects, so that what the C library keeps for it would otherwise live until
+    Python looks for cycles, which it rarely does: it does not see how much that is.
+    """
+    repository = open_history(location)
+    try:
+        yield repository
+    finally:
+        repository.free()
 
 
 def is_url(path: str) -> bool:

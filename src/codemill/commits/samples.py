@@ -17,11 +17,15 @@ from codemill.commits.template import load_template
 from codemill.commits.write import VERSION
 from codemill.engine import Engine, Task
 from codemill.errors import ConservationError
-from codemill.lexer import Ints
+from codemill.keys import KeyIndex, Keys, join_keys, keys_of
 from codemill.schema import FACTS, OCCURRENCE, digest
 from codemill.select import Selection
+from codemill.select.judged import Judged
 from codemill.sources.split import split
 from codemill.store import Store, annotation_folder
+from codemill.tables import StoredTable, part_rows, parts
+
+SCRATCH = "scratch/commits"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def make_samples(  # noqa: PLR0917 - eight parameters is the house limit
     recipe: CommitRecipe,
     shards: Sequence[CommitShard],
     facts: Facts,
-    what: tuple[str, pa.Table],
+    what: tuple[str, StoredTable],
 ) -> tuple[Made, str]:
     """Write the samples of one corpus.
 
@@ -56,23 +60,23 @@ def make_samples(  # noqa: PLR0917 - eight parameters is the house limit
     """
     corpus = what[0]
     output = Store(recipe.output)
-    parts = list(_plan((store, output), recipe, shards, facts, what))
-    missing = [part for part in parts if not _written(store, output, part)]
+    planned = list(_plan((store, output), recipe, shards, facts, what))
+    missing = [part for part in planned if not _written(store, output, part)]
     weight = 1_000_000 * sum(part["rows"] for part in missing)
     list(engine.map("codemill.commits.write:write_part", missing, weight))
-    store.delete_folder("scratch/commits")
+    store.delete_folder(SCRATCH)
     settings = recipe.corpus[corpus]
     folder = _folder(recipe, corpus)
-    files = [part["values"] for part in parts]
+    files = [part["values"] for part in planned]
     if not files:  # rules that look at samples need a table, if an empty one
         files = [f"{folder}/none.parquet"]
         store.write(files[0], SampleTable.schema().empty_table())
     store.write_json(f"{folder}/annotator.json", {"name": "sample", "corpus": settings.model_dump(mode="json")})
     made = Made(
-        Annotation(SampleTable(SampleTable.Params()), folder, files), parts, sum(part["rows"] for part in parts)
+        Annotation(SampleTable(SampleTable.Params()), folder, files), planned, sum(part["rows"] for part in planned)
     )
     fresh = sum(part["rows"] for part in missing)
-    return made, f"{made.asked:,} commits, {fresh:,} of them new, {len(parts):,} parts"
+    return made, f"{made.asked:,} commits, {fresh:,} of them new, {len(planned):,} parts"
 
 
 def check_written(store: Store, recipe: CommitRecipe, corpus: str, selection: Selection, made: Made) -> dict[str, int]:
@@ -82,9 +86,14 @@ def check_written(store: Store, recipe: CommitRecipe, corpus: str, selection: Se
         ConservationError: what was written is not what was kept.
     """
     output = Store(recipe.output)
-    kept = selection.decisions.select(["occurrence_id", "source", "repo", "bytes"])
-    kept = kept.filter(pc.equal(selection.decisions["status"], "kept"))
-    ids = kept["occurrence_id"].combine_chunks()
+    keys, size, repositories = [], 0, set()
+    for _, part in parts(selection.decisions, ["occurrence_id", "source", "repo", "bytes", "status"]):
+        kept = part.filter(pc.equal(part["status"], "kept"))
+        keys.append(keys_of(kept["occurrence_id"]))
+        size += pc.sum(kept["bytes"]).as_py() or 0
+        groups = kept.group_by(["source", "repo"], use_threads=False).aggregate([]).to_pylist()
+        repositories |= {(group["source"], group["repo"]) for group in groups}
+    index = KeyIndex(join_keys(keys))
     written, asked, strangers = 0, 0, 0
     totals = {"tokens": 0, "target_tokens": 0}
     wanted: set[str] = set()
@@ -92,12 +101,12 @@ def check_written(store: Store, recipe: CommitRecipe, corpus: str, selection: Se
         values = store.read(part["values"], ["occurrence_id", "fits", "clean", "round_trip", *totals])
         samples = values.filter(_good(values))
         asked, written = asked + values.num_rows, written + samples.num_rows
-        strangers += pc.index_in(samples["occurrence_id"], value_set=ids).null_count if samples.num_rows else 0
+        strangers += int((index.find(keys_of(samples["occurrence_id"])) < 0).sum())
         totals = {name: total + (pc.sum(samples[name]).as_py() or 0) for name, total in totals.items()}
         if samples.num_rows:
             wanted |= set(part["files"].values())
-    if written != kept.num_rows or asked != made.asked:
-        raise ConservationError(f"corpus {corpus}: expected {kept.num_rows} kept commits as samples, got {written}")
+    if written != selection.kept or asked != made.asked:
+        raise ConservationError(f"corpus {corpus}: expected {selection.kept} kept commits as samples, got {written}")
     if strangers:
         raise ConservationError(f"corpus {corpus}: expected samples of kept commits alone, got {strangers} others")
     for folder in (f"{corpus}/parquet", f"{corpus}/jsonl"):
@@ -105,10 +114,10 @@ def check_written(store: Store, recipe: CommitRecipe, corpus: str, selection: Se
             if file not in wanted:
                 output.delete(file)
     return {
-        "files": kept.num_rows,
-        "bytes": pc.sum(kept["bytes"]).as_py() or 0,
+        "files": selection.kept,
+        "bytes": size,
         **totals,
-        "repositories": kept.group_by(["source", "repo"]).aggregate([]).num_rows,
+        "repositories": len(repositories),
         "parts": len(wanted) // max(len(recipe.corpus[corpus].formats), 1),
     }
 
@@ -128,14 +137,14 @@ def _plan(
     recipe: CommitRecipe,
     shards: Sequence[CommitShard],
     facts: Facts,
-    what: tuple[str, pa.Table],
+    what: tuple[str, StoredTable],
 ) -> Iterator[Task]:
     """One task for each shard that holds kept commits; its listing lies in the store for the worker to read."""
     (store, output), (corpus, listing) = stores, what
     settings = recipe.corpus[corpus]
     folder = _folder(recipe, corpus)
-    for number, piece in split(listing, _homes(store, shards, listing)):
-        shard, rows = shards[number], piece
+    for shard, listed in _by_shard(store, shards, listing):
+        rows = listed
         known = facts_of(facts, shard.place)
         for name in FACTS:
             kind = OCCURRENCE.field(name).type
@@ -151,7 +160,7 @@ def _plan(
             "corpus": settings.model_dump(mode="json"),
             "extra": [name for name in rows.column_names if name not in _IDENTITY],
             "files": {kind: f"{corpus}/{kind.split('.')[0]}/{shard.name}-{key}.{kind}" for kind in settings.formats},
-            "listing": f"scratch/commits/{corpus}-{shard.name}.parquet",
+            "listing": f"{SCRATCH}/{corpus}-{shard.name}.parquet",
             "values": f"{folder}/{shard.name}-{key}.parquet",
             "rows": rows.num_rows,
         }
@@ -163,21 +172,38 @@ def _plan(
 _IDENTITY = ("occurrence_id", "source", "repo", "revision")
 
 
-def list_kept(recipe: CommitRecipe, corpus: str, selection: Selection) -> pa.Table:
-    """The kept commits of a corpus with the columns that go beside their samples."""
-    table = selection.decisions.select(list(_IDENTITY))
-    for column in recipe.corpus[corpus].columns:
-        table = table.append_column(column.replace(".", "_", 1), selection.signals[column])
-    return table.filter(pc.equal(selection.decisions["status"], "kept")).combine_chunks()
+def list_kept(store: Store, recipe: CommitRecipe, corpus: str, judged: Judged) -> StoredTable:
+    """The kept commits of a corpus with the columns that go beside their samples, as a scratch table."""
+    columns = {name: name for name in _IDENTITY}
+    columns |= {column.replace(".", "_", 1): column for column in recipe.corpus[corpus].columns}
+    names = [judged.signals.schema.field(column).with_name(name) for name, column in columns.items()]
+    file = f"{SCRATCH}/{corpus}.parquet"
+    with store.table_writer(file, pa.schema(names)) as write:
+        for start, part in parts(judged.signals, list(dict.fromkeys(columns.values()))):
+            kept = part.filter(pa.array(judged.alive[start : start + part.num_rows]))
+            write(pa.table([kept[column] for column in columns.values()], schema=pa.schema(names)))
+    return StoredTable(store, file)
 
 
-def _homes(store: Store, shards: Sequence[CommitShard], listing: pa.Table) -> Ints:
-    """The number of the shard that holds each listed commit."""
-    held = [store.read(f"occurrences/{shard.name}.parquet", ["occurrence_id"])["occurrence_id"] for shard in shards]
-    ends = np.cumsum([len(ids) for ids in held])
-    whole = pa.concat_arrays([chunk for ids in held for chunk in ids.chunks])
-    place = pc.index_in(listing["occurrence_id"], value_set=whole)
-    return np.asarray(np.searchsorted(ends, place.to_numpy(), side="right"), dtype=np.int64)
+def _by_shard(
+    store: Store, shards: Sequence[CommitShard], listing: StoredTable
+) -> Iterator[tuple[CommitShard, pa.Table]]:
+    """The listed commits of each shard that holds some, in the order of the listing; some shards at a time."""
+    waiting: list[CommitShard] = []
+    keys: list[Keys] = []
+    for number, shard in enumerate(shards):
+        waiting.append(shard)
+        keys.append(keys_of(store.read(f"occurrences/{shard.name}.parquet", ["occurrence_id"])["occurrence_id"]))
+        if sum(map(len, keys)) >= part_rows(listing.num_rows) or number == len(shards) - 1:
+            ends, index = np.cumsum([len(one) for one in keys]), KeyIndex(join_keys(keys))
+            found, homes = [listing.schema.empty_table()], [np.zeros(0, np.int64)]
+            for _, part in parts(listing):
+                places = index.find(keys_of(part["occurrence_id"]))
+                found.append(part.filter(pa.array(places >= 0)))
+                homes.append(np.searchsorted(ends, places[places >= 0], side="right"))
+            for home, rows in split(pa.concat_tables(found), np.concatenate(homes)):
+                yield waiting[home], rows
+            waiting, keys = [], []
 
 
 def _hash(table: pa.Table) -> str:

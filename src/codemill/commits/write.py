@@ -9,7 +9,7 @@ import pygit2
 
 from codemill.commits.context import is_skipped
 from codemill.commits.message import Message
-from codemill.commits.places import open_history
+from codemill.commits.places import reading
 from codemill.commits.sample import SPANS, Sample, Sampler
 from codemill.commits.settings import CommitCorpusSettings, HistorySettings
 from codemill.commits.shown import SHOWN, Setup
@@ -63,12 +63,12 @@ def write_part(task: Task) -> Task:
     corpus = CommitCorpusSettings.model_validate(task["corpus"])
     template = load_template(corpus.template, corpus.tokens)
     setup = Setup(corpus, HistorySettings.model_validate(task["settings"]), template, load_tokens(corpus.tokenizer))
-    repository = open_history(task["location"])
-    sampler = Sampler(repository, task["repo"], setup, is_skipped)
     schema = pa.schema([*SAMPLE, *(listing.schema.field(name) for name in task["extra"])])
     values: list[dict[str, Any]] = []
     kept = 0
     with contextlib.ExitStack() as stack:
+        repository = stack.enter_context(reading(task["location"]))
+        sampler = Sampler(repository, task["repo"], setup, is_skipped)
         sinks = [stack.enter_context(open_sink(output, kind, file)) for kind, file in task["files"].items()]
         rows: list[dict[str, Any]] = []
         for row in _commits(store, task["table"], listing):

@@ -21,6 +21,7 @@ from codemill.schema import OCCURRENCE, digest
 from codemill.select import Selection
 from codemill.sources.split import split
 from codemill.store import Store
+from codemill.tables import parts
 
 FACT_COLUMNS = ("stars", "forks", "created_at", "pushed_at", "declared_licence")
 # The engine weighs work by bytes of content at the pace of a parser; writing is about ten times as fast.
@@ -107,12 +108,17 @@ def _listing(
     annotations: Mapping[str, Annotation],
 ) -> pa.Table:
     """The kept occurrences in the order of the store, with all that a row of the corpus says beside its content."""
-    decisions = selection.decisions
     columns = ["occurrence_id", "blob_id", "source", "repo", "revision", "path", "language", "bytes", "tokens"]
-    table = decisions.select(columns)
-    for column in settings.columns:
-        table = table.append_column(column.replace(".", "_", 1), selection.signals[column])
-    table = table.filter(pc.equal(decisions["status"], "kept"))
+    names = {column.replace(".", "_", 1): column for column in settings.columns}
+    fields = [selection.signals.schema.field(column).with_name(name) for name, column in names.items()]
+    schema = pa.schema([*(selection.decisions.schema.field(name) for name in columns), *fields])
+    found = [schema.empty_table()]
+    decided = parts(selection.decisions, [*columns, "status"])
+    beside = parts(selection.signals, ["occurrence_id", *dict.fromkeys(names.values())])
+    for (_, rows), (_, values) in zip(decided, beside, strict=True):
+        made = pa.table([*(rows[name] for name in columns), *(values[name] for name in names.values())], schema=schema)
+        found.append(made.filter(pc.equal(rows["status"], "kept")))
+    table = pa.concat_tables(found)
     table = table.join(index, "occurrence_id", join_type="inner")
     # Joins keep no order.
     table = table.sort_by("place").combine_chunks()
@@ -208,7 +214,7 @@ def _count(selection: Selection, listing: pa.Table, plan: list[Task]) -> dict[st
     Raises:
         ConservationError: a kept occurrence is in no part.
     """
-    kept = pc.sum(pc.equal(selection.decisions["status"], "kept")).as_py() or 0
+    kept = selection.kept
     planned = sum(task["rows"] for task in plan)
     if planned != kept or listing.num_rows != kept:
         raise ConservationError(f"corpus {selection.corpus}: expected {kept} kept files in the output, got {planned}")

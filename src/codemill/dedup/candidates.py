@@ -3,7 +3,6 @@
 All arrays speak of positions: 0 is the best-ranked set.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +13,9 @@ from codemill.lexer import Hashes, Ints, jit
 # million sets. What collides in those is proposed in vain and refused by verification. A constant, since a bucket must
 # not depend on how many other sets there are.
 POSITION_BITS = 24
-# Entries sorted at once; more are done in several passes over the sketches.
-PASS_ENTRIES = 64_000_000
+# Entries sorted at once; more are laid out on disk by hash, and each pile is sorted alone.
+PASS_ENTRIES = 1_000_000
+MOST_PASSES = 64
 
 
 @dataclass(frozen=True)
@@ -35,50 +35,67 @@ class Buckets:
         return np.diff(self.offsets)
 
 
-def group(parts: Iterable[tuple[Ints, Hashes]], total: int, turn: int = 0, turns: int = 1) -> Buckets:
-    """Buckets of band hashes; in each of several `turns` those of another share of the hashes.
+def group(positions: Ints, hashes: Hashes, total: int) -> Buckets:
+    """Buckets of band hashes.
 
     Args:
-        parts: (positions, shape (rows,); band hashes, shape (rows, bands)), each position once over all parts.
+        positions: of the sets, each once, shape (rows,).
+        hashes: of their bands, shape (rows, bands).
         total: more than every position.
     """
-    bits = max(POSITION_BITS, int(total).bit_length())
-    words = [_words(positions, hashes, bits, turn, turns) for positions, hashes in parts]
-    keys = np.concatenate([np.zeros(0, np.uint64), *words])
-    del words
-    keys.sort()
-    return Buckets(*_runs(keys, bits))
+    bits = position_bits(total)
+    return buckets_of(pack(positions, hashes, bits), bits)
+
+
+def position_bits(total: int) -> int:
+    """How many bits of a word hold a position, of so many sets."""
+    return max(POSITION_BITS, int(total).bit_length())
+
+
+def pack(positions: Ints, hashes: Hashes, bits: int) -> Hashes:
+    """Band hashes and positions in one word each, shape (rows * bands,)."""
+    return _words(positions, hashes, bits)
+
+
+def buckets_of(words: Hashes, bits: int) -> Buckets:
+    """The buckets among words, which are sorted in place."""
+    words.sort()
+    return Buckets(*_runs(words, bits))
 
 
 def passes(entries: int) -> int:
-    """How many passes over the sketches keep sorting within `PASS_ENTRIES` words."""
-    return max(1, -(-entries // PASS_ENTRIES))
+    """Into how many piles words are sorted, so that each has at most `PASS_ENTRIES` or a bounded share of them."""
+    return max(1, min(-(-entries // PASS_ENTRIES), MOST_PASSES))
 
 
-def join(groups: list[Buckets]) -> Buckets:
-    """Buckets of several passes as one."""
-    members = np.concatenate([np.zeros(0, np.int64), *(one.members for one in groups)])
-    sizes = np.concatenate([np.zeros(1, np.int64), *(one.sizes for one in groups)])
-    return Buckets(np.cumsum(sizes), members)
+def piles(words: Hashes, bits: int, turns: int) -> tuple[Hashes, Ints]:
+    """Words by pile, those of equal hashes in the same one, and where each pile begins."""
+    pile = (words >> np.uint64(bits)) % np.uint64(turns)
+    order = np.argsort(pile, kind="stable")
+    return words[order], np.searchsorted(pile[order], np.arange(turns + 1).astype(np.uint64))
 
 
-def components(buckets: Buckets, total: int) -> Ints:
-    """The component of every position: the least position that is linked to it through shared buckets."""
-    return _components(buckets.offsets, buckets.members, total)
+def link(parent: Ints, buckets: Buckets) -> None:
+    """Join the sets of each bucket in a forest of parents, at first each position's own."""
+    _link(parent, buckets.offsets, buckets.members)
+
+
+def components(parent: Ints) -> Ints:
+    """The component of every position: the least position that is linked to it."""
+    _settle(parent)
+    return parent
 
 
 @jit
-def _words(positions: Ints, hashes: Hashes, bits: int, turn: int, turns: int) -> Hashes:
+def _words(positions: Ints, hashes: Hashes, bits: int) -> Hashes:
     words = np.empty(hashes.shape[0] * hashes.shape[1], np.uint64)
     shift = np.uint64(bits)
     at = 0
     for row in range(hashes.shape[0]):
         for band in range(hashes.shape[1]):
-            kept = hashes[row, band] >> shift
-            if turns == 1 or np.int64(kept % np.uint64(turns)) == turn:
-                words[at] = (kept << shift) | np.uint64(positions[row])
-                at += 1
-    return words[:at].copy()
+            words[at] = ((hashes[row, band] >> shift) << shift) | np.uint64(positions[row])
+            at += 1
+    return words
 
 
 @jit
@@ -107,8 +124,7 @@ def _runs(keys: Hashes, bits: int) -> tuple[Ints, Ints]:
 
 
 @jit
-def _components(offsets: Ints, members: Ints, total: int) -> Ints:
-    parent = np.arange(total)
+def _link(parent: Ints, offsets: Ints, members: Ints) -> None:
     for bucket in range(len(offsets) - 1):
         first = _root(parent, members[offsets[bucket]])
         for place in range(offsets[bucket] + 1, offsets[bucket + 1]):
@@ -118,9 +134,12 @@ def _components(offsets: Ints, members: Ints, total: int) -> Ints:
                 first = other
             else:
                 parent[other] = first
-    for position in range(total):
+
+
+@jit
+def _settle(parent: Ints) -> None:
+    for position in range(len(parent)):
         parent[position] = _root(parent, position)
-    return parent
 
 
 @jit

@@ -1,27 +1,22 @@
-"""Exact duplicates: occurrences of the same bytes, of which the best-ranked stays."""
+"""Exact duplicates: rows with the same key, most often the hash of their bytes, of which the best-ranked stays."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from codemill.schema import EVIDENCE
+from codemill.keys import Keys, best_of_each
+from codemill.lexer import Ints
 
 
-def exact_duplicates(rows: pa.Table) -> pa.Table:
-    """Evidence of exact duplicates.
+def exact_duplicates(keys: Keys, rank: Ints) -> tuple[Ints, Ints]:
+    """Rows to drop and, for each, the row that is kept for it.
 
     Args:
-        rows: columns `occurrence_id`, `blob_id` (SHA-256 of the bytes; null: unread, never a duplicate) and `rank`
-            (unique, lower is better).
+        keys: of n rows.
+        rank: of n rows, unique, lower is better.
 
     Returns:
-        Schema `EVIDENCE` over occurrence ids, similarity 1: every occurrence but the best-ranked of its blob, by rank.
+        All rows but the best-ranked of each key in the order of their rank, and that best-ranked row.
     """
-    table = rows.select(["occurrence_id", "blob_id", "rank"]).filter(pc.is_valid(rows["blob_id"])).sort_by("rank")
-    codes = pc.index_in(table["blob_id"], value_set=pc.unique(table["blob_id"])).to_numpy()
-    # The first row of a blob is its best-ranked one, since rows are in the order of their rank.
-    _, first = np.unique(codes, return_index=True)
-    dropped = np.flatnonzero(first[codes] != np.arange(len(codes)))
-    ids = table["occurrence_id"].combine_chunks()
-    columns = [ids.take(pa.array(dropped)), ids.take(pa.array(first[codes[dropped]])), pa.array(np.ones(len(dropped)))]
-    return pa.Table.from_arrays(columns, schema=EVIDENCE)
+    best = best_of_each(keys, rank)
+    dropped = np.flatnonzero(best != np.arange(len(best)))
+    dropped = dropped[np.argsort(rank[dropped])]
+    return dropped, best[dropped]

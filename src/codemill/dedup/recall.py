@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from codemill.annotate.run import run_annotators
 from codemill.dedup.allpairs import Pairs, all_pairs, drop_by_pairs
 from codemill.dedup.minhash import MinHashAnnotator, MinHashParams, band_hashes
-from codemill.dedup.near import NearSettings, near_duplicates
+from codemill.dedup.near import Candidates, NearSettings, near_duplicates
 from codemill.engine import Engine
 from codemill.lexer import Shingles, distinct_shingles
 from codemill.recipe import DirectorySource, IngestSettings
@@ -121,7 +121,8 @@ def measure(
     here = pc.and_(pc.greater(found["shingles"], 0), pc.is_in(found["blob_id"], value_set=pc.unique(blobs)))
     ids = found.filter(here).sort_by("blob_id")["blob_id"].slice(0, sample or None).combine_chunks()
     table = pa.table({"blob_id": ids, "rank": np.arange(len(ids))})
-    evidence = near_duplicates(store, engine, table, annotation.files, sketches, settings).evidence
+    candidates = Candidates.of(table)
+    evidence = near_duplicates(store, engine, candidates, annotation.files, sketches, settings).evidence
     sets = _shingles(store, ids, sketches.ngram)
     truth = all_pairs(sets, settings.threshold)
     kept = pc.index_in(evidence["kept"], value_set=ids).to_numpy().astype(np.int64)

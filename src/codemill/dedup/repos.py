@@ -102,7 +102,7 @@ def _similar(
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     sets = Sets(values[picked], offsets[:-1].copy(), sizes)
     sketches = band_hashes(sets.values, offsets, MinHashParams(threshold=rule.threshold))
-    buckets = group([(np.arange(len(stands)), sketches)], len(stands))
+    buckets = group(np.arange(len(stands)), sketches, len(stands))
     choice = choose(sets, buckets, rule.threshold, rule.max_representatives)
     kept_by, similarity = np.arange(numbers[-1] + 1), np.zeros(numbers[-1] + 1)
     lost = choice.kept_by != KEPT

@@ -60,8 +60,10 @@ def walk_task(task: Task) -> Task:
     """Walk the components of one task and store what came of them."""
     store = Store(task["store"])
     members = store.read(f"{SCRATCH}/tasks/{task['task']}.parquet").combine_chunks()
-    lists = store.read(f"{SCRATCH}/buckets/{task['task']}.parquet")["rows"].combine_chunks()
-    buckets = Buckets(lists.offsets.to_numpy(), lists.values.to_numpy())
+    lists = [store.read(file)["rows"] for file in store.files(f"{SCRATCH}/buckets/{task['task']}", ".parquet")]
+    sizes = np.concatenate([pc.list_value_length(one).to_numpy() for one in lists])
+    rows = np.concatenate([pc.list_flatten(one).to_numpy() for one in lists])
+    buckets = Buckets(np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]), rows)
     sets = _gather(store, members)
     result = choose(sets, buckets, task["threshold"], task["max_representatives"])
     component = members["component"].combine_chunks().dictionary_encode()

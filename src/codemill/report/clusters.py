@@ -1,6 +1,7 @@
 """Shows what deduplication took for copies of what: the largest clusters, their likeness, and the least alike pairs."""
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,13 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from codemill.keys import KeyIndex, keys_of
 from codemill.recipe import DedupRule
 from codemill.report import charts
 from codemill.report.contents import EXCERPT_WIDTH, Head
-from codemill.report.frame import Frame, Ints, Mask, encode
+from codemill.report.frame import Frame, Ints, Mask, repository_keys
 from codemill.report.histogram import Scale, fill, make_edges
 from codemill.report.wording import clip, count, visible
+from codemill.tables import parts
 
+REPOSITORY = ("source", "repo", "revision")  # what dedup of repositories calls one
 MOST_CLUSTERS = 10
 MOST_MEMBERS = 4
 MOST_PAIRS = 3
@@ -110,7 +114,7 @@ def dedup_view(frame: Frame, index: int) -> DedupView:
     table = frame.selection.evidence.get(step.rule)
     if table is None or not table.num_rows:
         return DedupView(index, rule.dedup, 0, 0, 0, 0)
-    evidence = _weigh(frame, _keys(frame, rule.dedup), frame.stopped == index, table)
+    evidence = _weigh(frame, rule.dedup, frame.stopped == index, table)
     clusters = len(evidence.names)
     view = DedupView(index, rule.dedup, clusters, table.num_rows, int(evidence.files.sum()), int(evidence.bytes.sum()))
     copies = np.bincount(evidence.kept, minlength=clusters)
@@ -130,25 +134,36 @@ def dedup_view(frame: Frame, index: int) -> DedupView:
     return view
 
 
-def _keys(frame: Frame, kind: str) -> pa.Array:
-    """What the evidence calls every row of the frame by."""
-    if kind == "repository":
-        codes, names = frame.repositories
-        return names.take(pa.array(codes))
-    return frame.column("occurrence_id" if kind == "exact" else "blob_id")
+def _keys(frame: Frame, kind: str) -> Iterator[tuple[int, pa.Array]]:
+    """What the evidence calls every row of the frame by, a part of the rows at a time."""
+    if kind != "repository":
+        yield from frame.column("occurrence_id" if kind == "exact" else "blob_id")
+        return
+    for start, rows in parts(frame.selection.decisions, REPOSITORY):
+        yield start, repository_keys(rows, REPOSITORY)
 
 
-def _weigh(frame: Frame, keys: pa.Array, stopped: Mask, table: pa.Table) -> _Evidence:
+def _weigh(frame: Frame, kind: str, stopped: Mask, table: pa.Table) -> _Evidence:
     dropped = table["dropped"].combine_chunks()
-    kept, names = encode(table["kept"].combine_chunks())
-    rows = np.flatnonzero(stopped)
-    index = pc.index_in(keys.take(pa.array(rows)), value_set=dropped)
-    known = np.asarray(pc.is_valid(index).to_numpy(zero_copy_only=False))
-    place = index.drop_null().to_numpy()
-    files = np.bincount(place, minlength=len(dropped)).astype(np.int64)
-    sizes = np.zeros(len(dropped), dtype=np.int64)
-    np.add.at(sizes, place, frame.bytes[rows[known]])
+    kept, names = _encode(table["kept"].combine_chunks())
+    files, sizes = np.zeros(len(dropped), dtype=np.int64), np.zeros(len(dropped), dtype=np.int64)
+    index = KeyIndex(keys_of(dropped))
+    for start, keys in _keys(frame, kind):
+        rows = np.flatnonzero(stopped[start : start + len(keys)])
+        place = index.find(keys_of(keys.take(pa.array(rows))))
+        known = place >= 0
+        np.add.at(files, place[known], 1)
+        np.add.at(sizes, place[known], frame.bytes[start + rows[known]])
     return _Evidence(dropped, kept, names, table["similarity"].to_numpy(), files, sizes)
+
+
+def _encode(values: pa.Array) -> tuple[Ints, pa.Array]:
+    """Values as indices into the different ones, which come sorted."""
+    coded = values.dictionary_encode()
+    order = pc.sort_indices(coded.dictionary).to_numpy()
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place[coded.indices.to_numpy()], coded.dictionary.take(pa.array(order))
 
 
 def _draw(evidence: _Evidence, rule: DedupRule) -> Markup:
@@ -209,25 +224,25 @@ def _name(frame: Frame, view: DedupView, evidence: _Evidence, chosen: list[tuple
 
 def _look_up(frame: Frame, view: DedupView, wanted: list[str]) -> dict[str, Member]:
     """The occurrence that stands for each key: of those that came to the rule the one that went furthest, by id."""
-    index = pc.index_in(_keys(frame, view.kind), value_set=pa.array(wanted, pa.string()))
-    rows = np.flatnonzero(pc.is_valid(index).to_numpy(zero_copy_only=False))
-    which = index.take(pa.array(rows)).to_numpy()
+    keys = pa.array(wanted, pa.string())
+    found = []
+    for start, column in _keys(frame, view.kind):
+        index = pc.index_in(column, value_set=keys)
+        rows = np.flatnonzero(index.is_valid().to_numpy(zero_copy_only=False))
+        found.append((rows + start, index.take(pa.array(rows)).to_numpy().astype(np.int64)))
+    rows, which = (np.concatenate([np.zeros(0, np.int64), *(one[side] for one in found)]) for side in (0, 1))
     files = np.bincount(which, minlength=len(wanted))
-    table = pa.table(
-        {
-            "which": which,
-            "stopped": frame.stopped[rows],
-            "id": frame.column("occurrence_id").take(pa.array(rows)),
-            "row": rows,
-        }
-    ).sort_by([("which", "ascending"), ("stopped", "descending"), ("id", "ascending")])
+    ids = frame.take(rows, ["occurrence_id"])["occurrence_id"]
+    table = pa.table({"which": which, "stopped": frame.stopped[rows], "id": ids, "row": rows}).sort_by(
+        [("which", "ascending"), ("stopped", "descending"), ("id", "ascending")]
+    )
     names, first = np.unique(table["which"].to_numpy(), return_index=True)
-    best = pa.array(table["row"].to_numpy()[first])
-    columns = {name: frame.column(name).take(best).to_pylist() for name in ("repo", "revision", "path", "blob_id")}
+    best = table["row"].to_numpy()[first]
+    columns = frame.take(best, ("repo", "revision", "path", "blob_id")).to_pydict()
     steps = frame.selection.steps
     members = {}
     for place, name in enumerate(names.tolist()):
-        stopped = int(frame.stopped[best[place].as_py()])
+        stopped = int(frame.stopped[best[place]])
         later = view.step < stopped < len(steps)
         fate = f"later dropped by {steps[stopped].rule}" if later else ""
         repo = visible(columns["repo"][place] or "")

@@ -47,7 +47,8 @@ def build_page(
         StoreError: decisions or contents can't be read.
     """
     with wording.speaking_of(units):
-        frames = [Frame(read_selection(store, summary.decisions, corpus)) for corpus in summary.corpora]
+        selections = (read_selection(store, summary.decisions, corpus) for corpus in summary.corpora)
+        frames = [Frame(selection, units.keys) for selection in selections]
         samples = samples_each(frames)
         views = [corpus_view(frame, levels[frame.corpus], samples) for frame in frames]
         heads = read_heads(store, summary.shards, set().union(*(view.blobs() for view in views)))

@@ -69,11 +69,16 @@ def nearest(frame: Frame, mask: Mask, distances: Floats, limit: int) -> Ints:
         last = np.partition(distances, wanted - 1)[wanted - 1]
         near = distances <= last
         rows, distances = rows[near], distances[near]
-    ids = frame.column("occurrence_id").take(pa.array(rows))
-    table = pa.table({"distance": distances, "id": ids, "row": rows})
+    mask = np.zeros(frame.count, dtype=np.bool_)
+    mask[rows] = True
     keys = [("distance", "ascending"), ("id", "ascending")]
-    chosen = table.take(pc.select_k_unstable(table, min(wanted, table.num_rows), keys))["row"].to_numpy()
-    blobs = frame.column("blob_id").take(pa.array(chosen)).to_pylist()
+    best = pa.table({"distance": distances[:0], "id": pa.array([], pa.string()), "row": rows[:0]})
+    for here, ids in frame.chosen("occurrence_id", mask):
+        beside = distances[np.searchsorted(rows, here)]
+        best = pa.concat_tables([best, pa.table({"distance": beside, "id": ids, "row": here})])
+        best = best.take(pc.select_k_unstable(best, min(wanted, best.num_rows), keys))
+    chosen = best.sort_by(keys)["row"].to_numpy()
+    blobs = frame.take(chosen, ["blob_id"])["blob_id"].to_pylist()
     seen: set[str] = set()
     fresh = []
     for row, blob in zip(chosen, blobs, strict=True):
@@ -83,12 +88,11 @@ def nearest(frame: Frame, mask: Mask, distances: Floats, limit: int) -> Ints:
     return np.array(fresh[:limit], dtype=np.int64)
 
 
-def describe(frame: Frame, rows: Ints, values: pa.Array | None = None) -> list[Sample]:
-    """The rows as samples, with what the rule looked at if `values` (one for every row of the frame) are given."""
+def describe(frame: Frame, rows: Ints, column: str = "") -> list[Sample]:
+    """The rows as samples, with what the rule looked at if its column is given."""
     names = ("occurrence_id", "blob_id", "source", "repo", "path", "language", "bytes", "status", "reason", "evidence")
-    index = pa.array(rows)
-    columns = {name: frame.column(name).take(index).to_pylist() for name in names}
-    shown = [None] * len(rows) if values is None else values.take(index).to_pylist()
+    columns = frame.take(rows, names).to_pydict()
+    shown = frame.take(rows, [column])[column].to_pylist() if column else [None] * len(rows)
     return [
         Sample(
             occurrence=columns["occurrence_id"][i],

@@ -8,7 +8,7 @@ import numpy as np
 from codemill.recipe import DedupRule, QuantileRule, SampleRule, ValueRule
 from codemill.report.clusters import DedupView, dedup_view
 from codemill.report.contents import Head, excerpt
-from codemill.report.frame import Frame, encode
+from codemill.report.frame import Frame
 from codemill.report.samples import Sample, Samples, at_random, describe
 from codemill.report.shares import ShareTable, share_tables
 from codemill.report.tallies import FunnelRow, GroupTable, Overview, by_group, funnel, overview, remarks
@@ -93,7 +93,7 @@ def corpus_view(frame: Frame, level: str, samples: int) -> CorpusView:
         remarks=remarks(frame, rows, languages),
         funnel=rows,
         languages=languages,
-        sources=by_group(frame, *encode(frame.column("source"))),
+        sources=by_group(frame, *frame.groups("source")),
         repositories=by_group(frame, *frame.repositories),
         shares=list(share_tables(frame)),
         blocks=blocks,

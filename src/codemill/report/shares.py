@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from codemill.recipe import SampleRule, ValueRule
-from codemill.report.frame import Frame, Ints, Weight, encode
-from codemill.select.decide import NO_GROUP
+from codemill.report.frame import Codes, Frame, Weight
+from codemill.select.judged import NO_GROUP
 from codemill.select.result import Step
 from codemill.select.signals import groups_of
+from codemill.tables import one_chunk
 
 ANY_OTHER = "any other"
 MOST_GROUPS = 20  # rows; smaller groups are one row
@@ -47,19 +48,23 @@ def share_tables(frame: Frame) -> Iterator[ShareTable]:
             yield _table(frame, column, index)
 
 
-def groups_by(frame: Frame, step: Step) -> tuple[Ints, pa.Array]:
+def groups_by(frame: Frame, step: Step) -> tuple[Codes, pa.Array]:
     """The group of every row under the column that a rule goes by, as an index into the second.
 
     Whole numbers that the rule doesn't name are one group.
     """
-    values = frame.column(groups_of(step.setting))
-    groups = pc.fill_null(values.cast(pa.string()), NO_GROUP)
-    if pa.types.is_integer(values.type):
-        named = {NO_GROUP, *step.cuts}
-        if isinstance(step.setting, ValueRule | SampleRule):
-            named |= set(step.setting.limits if isinstance(step.setting, ValueRule) else step.setting.per)
-        groups = pc.if_else(pc.is_in(groups, pa.array(sorted(named), pa.string())), groups, ANY_OTHER)
-    return encode(groups)
+    column = groups_of(step.setting)
+    named = {NO_GROUP, *step.cuts}
+    if isinstance(step.setting, ValueRule | SampleRule):
+        named |= set(step.setting.limits if isinstance(step.setting, ValueRule) else step.setting.per)
+    known = pa.array(sorted(named), pa.string())
+
+    def name(rows: pa.Table, _: int) -> pa.Array:
+        values = one_chunk(rows[column])
+        groups = pc.fill_null(values.cast(pa.string()), NO_GROUP)
+        return pc.if_else(pc.is_in(groups, known), groups, ANY_OTHER) if pa.types.is_integer(values.type) else groups
+
+    return frame.encoded([column], name)
 
 
 def _table(frame: Frame, column: str, index: int) -> ShareTable:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from codemill.report.frame import NO_TEXT, Frame, Ints, Weight
+from codemill.report.frame import NO_TEXT, Codes, Frame, Ints, Weight, weight_of
 from codemill.report.wording import condition, share, units
 
 MOST_GROUPS = 25  # rows of a table by language, source or repository; the rest is one row
@@ -129,17 +129,20 @@ def funnel(frame: Frame) -> list[FunnelRow]:
 
 def _failures(frame: Frame) -> tuple[Ints, Ints]:
     """For each step: rows that name it among all their reasons, and rows it dropped that name nothing else."""
-    reasons = frame.column("reasons")
     place = {name: frame.step_of[index] for index, name in enumerate(frame.reasons)}
     failed = np.zeros(len(frame.selection.steps), dtype=np.int64)
-    for entry in pc.value_counts(pc.list_flatten(reasons)).to_pylist():
-        failed[place.get(entry["values"], 0)] += entry["counts"]
-    single = pc.equal(pc.list_value_length(reasons), 1).fill_null(False).to_numpy(zero_copy_only=False)
-    alone = np.bincount(frame.stopped[single & ~frame.errored & ~frame.kept], minlength=len(failed) + 1)
+    alone = np.zeros(len(failed) + 1, dtype=np.int64)
+    dropped = ~frame.errored & ~frame.kept
+    for start, reasons in frame.column("reasons"):
+        for entry in pc.value_counts(pc.list_flatten(reasons)).to_pylist():
+            failed[place.get(entry["values"], 0)] += entry["counts"]
+        here = slice(start, start + len(reasons))
+        single = pc.equal(pc.list_value_length(reasons), 1).fill_null(False).to_numpy(zero_copy_only=False)
+        alone += np.bincount(frame.stopped[here][single & dropped[here]], minlength=len(alone))
     return failed, alone[: len(failed)]
 
 
-def by_group(frame: Frame, groups: Ints, names: pa.Array) -> GroupTable:
+def by_group(frame: Frame, groups: Codes, names: pa.Array) -> GroupTable:
     """What became of each group.
 
     Args:
@@ -148,10 +151,11 @@ def by_group(frame: Frame, groups: Ints, names: pa.Array) -> GroupTable:
         names: distinct names of groups.
     """
     length, width = len(names), len(frame.reasons) + 1
-    cells = np.bincount(groups * width + frame.reason, minlength=length * width).reshape(length, width)
+    cells = np.zeros((length, width), dtype=np.int32)
+    np.add.at(cells, (groups, frame.reason), 1)
     errored = np.bincount(groups[frame.errored], minlength=length)
-    seen = frame.weigh_by(groups, length)
-    kept = frame.weigh_by(groups, length, frame.kept)
+    seen = frame.sums_by(groups, length)
+    kept = frame.sums_by(groups, length, frame.kept)
     took = cells[:, :-1].sum(axis=0)
     columns = [int(index) for index in np.argsort(-took, kind="stable")[:MOST_REASONS] if took[index]]
     columns.sort()
@@ -164,7 +168,7 @@ def by_group(frame: Frame, groups: Ints, names: pa.Array) -> GroupTable:
             files.append(int(counts[other].sum()))
         most = int(np.argmax(counts[:-1])) if width > 1 else 0
         main = frame.reasons[most] if width > 1 and counts[most] else ""
-        whole, stayed = _sum([seen[i] for i in rows]), _sum([kept[i] for i in rows])
+        whole, stayed = weight_of(seen[rows].sum(axis=0)), weight_of(kept[rows].sum(axis=0))
         failures = int(errored[rows].sum())
         return GroupRow(name, whole, stayed, whole.files - stayed.files - failures, failures, files, main)
 

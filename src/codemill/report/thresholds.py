@@ -9,13 +9,14 @@ from markupsafe import Markup
 
 from codemill.recipe import Bounds, QuantileRule, SampleRule, ValueRule
 from codemill.report import charts
-from codemill.report.frame import Floats, Frame, Ints, Mask, encode
+from codemill.report.frame import Codes, Floats, Frame, Mask
 from codemill.report.histogram import BINS, SMALL_BINS, Cut, Side, fill, make_edges, make_scale
 from codemill.report.samples import Samples, at_random, describe, nearest
 from codemill.report.shares import groups_by
 from codemill.report.wording import clip, count, number, share, units, visible
 from codemill.select.result import Step
 from codemill.select.signals import groups_of
+from codemill.tables import one_chunk
 
 MOST_VALUES = 14  # bars of a column of names
 QUANTILES = {"least": 0.0, "1%": 0.01, "10%": 0.1, "median": 0.5, "90%": 0.9, "99%": 0.99, "most": 1.0}
@@ -71,16 +72,21 @@ def rule_view(frame: Frame, index: int, samples: int) -> RuleView:
     view = RuleView(index)
     reached = frame.stopped >= index
     stopped = (frame.stopped == index) & ~frame.errored
-    values = frame.column(rule.column)
-    valid = np.asarray(pc.is_valid(values).to_numpy(zero_copy_only=False))
+    kind = frame.type_of(rule.column)
+    if _numeric(kind):
+        values, valid = frame.numbers(rule.column)
+        _draw_numbers(frame, view, values, _Rows(step, reached & valid, stopped), samples)
+        del values
+    else:
+        valid = np.zeros(frame.count, dtype=np.bool_)
+        for start, column in frame.column(rule.column):
+            valid[start : start + len(column)] = column.is_valid().to_numpy(zero_copy_only=False)
+        if (reached & valid).any() and not pa.types.is_nested(kind):
+            view.chart = _draw_names(frame, rule.column, reached & valid, stopped)
     view.missing = int((reached & ~valid).sum())
     view.missing_dropped = int((stopped & ~valid).sum())
-    if _numeric(values.type):
-        _draw_numbers(frame, view, values, _Rows(step, reached & valid, stopped), samples)
-    elif (reached & valid).any() and not pa.types.is_nested(values.type):
-        view.chart = _draw_names(values, reached & valid, stopped)
     gone = (frame.stopped == index) & ~_shown(frame, view)
-    view.random.gone = describe(frame, at_random(frame, gone, samples), values)
+    view.random.gone = describe(frame, at_random(frame, gone, samples), rule.column)
     return view
 
 
@@ -103,20 +109,24 @@ def sample_view(frame: Frame, index: int, samples: int) -> RuleView:
 def _shown(frame: Frame, view: RuleView) -> Mask:
     """Rows that are shown at the cut already."""
     ids = [sample.occurrence for samples in view.at_cut.values() for sample in samples.every()]
-    found = pc.is_in(frame.column("occurrence_id"), value_set=pa.array(ids, pa.string()))
-    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.bool_)
+    shown = np.zeros(frame.count, dtype=np.bool_)
+    if ids:
+        for start, column in frame.column("occurrence_id"):
+            found = pc.is_in(column, value_set=pa.array(ids, pa.string()))
+            shown[start : start + len(column)] = found.to_numpy(zero_copy_only=False)
+    return shown
 
 
 def _numeric(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def _draw_names(values: pa.Array, here: Mask, stopped: Mask) -> Markup:
+def _draw_names(frame: Frame, column: str, here: Mask, stopped: Mask) -> Markup:
     """Bars of the commonest values."""
-    codes, names = encode(values.filter(pa.array(here)).cast(pa.string()))
-    every = np.bincount(codes, minlength=len(names))
-    gone = np.bincount(codes[stopped[here]], minlength=len(names))
-    order = np.argsort(-every, kind="stable")
+    codes, names = frame.encoded([column], lambda rows, _: pc.fill_null(one_chunk(rows[column]).cast(pa.string()), ""))
+    every = np.bincount(codes[here], minlength=len(names))
+    gone = np.bincount(codes[stopped & here], minlength=len(names))
+    order = np.argsort(-every, kind="stable")[: int((every > 0).sum())]
     rows = [(visible(names[int(i)].as_py()), int(every[i] - gone[i]), int(gone[i])) for i in order[:MOST_VALUES]]
     rest = order[MOST_VALUES:]
     if len(rest):
@@ -133,11 +143,10 @@ class _Rows:
     stopped: Mask
 
 
-def _draw_numbers(frame: Frame, view: RuleView, values: pa.Array, rows: _Rows, samples: int) -> None:
+def _draw_numbers(frame: Frame, view: RuleView, numbers: Floats, rows: _Rows, samples: int) -> None:
     step, stopped = rows.step, rows.stopped
     rule = step.setting
     assert isinstance(rule, ValueRule | QuantileRule)
-    numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     here = rows.here & np.isfinite(numbers)
     if not here.any():
         return
@@ -157,8 +166,8 @@ def _draw_numbers(frame: Frame, view: RuleView, values: pa.Array, rows: _Rows, s
         below = here & stopped & (distance > 0)
         above = here & ~(frame.stopped == view.step) & (distance <= 0)
         pair = Samples(
-            describe(frame, nearest(frame, below, distance[below], samples), values),
-            describe(frame, nearest(frame, above, -distance[above], samples), values),
+            describe(frame, nearest(frame, below, distance[below], samples), rule.column),
+            describe(frame, nearest(frame, above, -distance[above], samples), rule.column),
         )
         if pair.gone or pair.stayed:
             view.at_cut[side] = pair
@@ -182,13 +191,13 @@ def _side(rule: QuantileRule) -> Side:
     return "low" if rule.drop_lowest is not None else "high"
 
 
-def _groups(frame: Frame, step: Step) -> tuple[str, Ints, pa.Array]:
+def _groups(frame: Frame, step: Step) -> tuple[str, Codes, pa.Array]:
     """What a rule tells apart, or what its panels show: kind, index of every row, names."""
     kind = groups_of(step.setting)
     if "." in kind:
         return (kind, *groups_by(frame, step))
     if kind == "source":
-        return ("source", *encode(frame.column("source")))
+        return ("source", *frame.groups("source"))
     return ("language", *frame.languages)
 
 

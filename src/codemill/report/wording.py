@@ -20,17 +20,18 @@ _SIGNS = {"min": "≥", "max": "≤", "equals": "=", "not_equals": "≠", "in_":
 
 @dataclass(frozen=True)
 class Units:
-    """What a run's rows are called, one and many, and what they are of."""
+    """What a run's rows are called, one and many, what they are of, and the columns that say of which."""
 
     one: str
     many: str
     group: str
     groups: str
+    keys: tuple[str, ...] = ("source", "repo", "revision")
 
 
 FILES = Units("file", "files", "repository", "repositories")
 PAGES = Units("page", "pages", "host", "hosts")
-COMMITS = Units("commit", "commits", "repository", "repositories")
+COMMITS = Units("commit", "commits", "repository", "repositories", ("source", "repo"))
 _BY_KIND = {"web": PAGES, "commits": COMMITS}
 _UNITS: ContextVar[Units] = ContextVar("units", default=FILES)
 

@@ -19,7 +19,8 @@ from codemill.annotate.run import Data
 from codemill.engine import Engine
 from codemill.errors import InputError, RecipeError
 from codemill.recipe import ProposeSettings, QuantileRule, Recipe, SampleRule, ValueRule
-from codemill.select.decide import NO_GROUP, select
+from codemill.select.decide import select
+from codemill.select.judged import NO_GROUP
 from codemill.store import Store
 
 STEP = 0.1  # bounds are multiples of this
@@ -145,6 +146,7 @@ def supply_of(  # noqa: PLR0917 - eight parameters is the house limit
         update={"rules": tuple(rules), "columns": (settings.score, settings.by), "level": "file", "mask": ()}
     )
     [selection] = select(store, engine, recipe.model_copy(update={"corpus": {corpus: trimmed}}), data)
+    assert isinstance(selection.decisions, pa.Table) and isinstance(selection.signals, pa.Table)  # put down nowhere
     kept = pc.equal(selection.decisions["status"], "kept")
     signals, decisions = selection.signals.filter(kept), selection.decisions.filter(kept)
     weights = decisions["tokens"] if decisions["tokens"].null_count < decisions.num_rows else decisions["bytes"]

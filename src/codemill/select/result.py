@@ -1,11 +1,12 @@
 """What a selection is: the decisions, what each rule did, and the evidence; how it is stored and read back."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from codemill.recipe import Rule, parse_rule
 from codemill.store import Store
+from codemill.tables import AnyTable, StoredTable
 
 
 @dataclass(frozen=True)
@@ -45,26 +46,30 @@ class Selection:
     """
 
     corpus: str
-    decisions: pa.Table
-    signals: pa.Table
+    decisions: AnyTable
+    signals: AnyTable
     steps: list[Step]
     evidence: dict[str, pa.Table]
     alarms: list[str]
 
+    @property
+    def kept(self) -> int:
+        """How many occurrences are kept: all that no rule took."""
+        return int(self.decisions.num_rows) - sum(step.dropped + step.errored for step in self.steps)
 
-def without_rows(selection: Selection) -> Selection:
-    """What there is to say of a selection once it is stored: what its rules did. Its tables are gone from memory."""
-    empty = {"decisions": selection.decisions, "signals": selection.signals}
-    return replace(selection, evidence={}, **{name: table.schema.empty_table() for name, table in empty.items()})
 
+def forget_selection(store: Store, folder: str, corpus: str) -> None:
+    """Take the mark of completeness off a stored selection that is to be overwritten.
 
-def write_selection(store: Store, folder: str, selection: Selection) -> None:
-    """Store the decisions and what explains them under `folder`; the summary, written last, marks them complete."""
-    marker = f"{folder}/{selection.corpus}.json"
+    A kill between its files must not leave an old summary beside new decisions.
+    """
+    marker = f"{folder}/{corpus}.json"
     if store.exists(marker):
-        store.delete(marker)  # a kill between the files must not leave an old summary beside new decisions
-    store.write(f"{folder}/{selection.corpus}.parquet", selection.decisions)
-    store.write(f"{folder}/{selection.corpus}.signals.parquet", selection.signals)
+        store.delete(marker)
+
+
+def write_summary(store: Store, folder: str, selection: Selection) -> None:
+    """Store what explains decisions that are stored already; the summary, written last, marks all of it complete."""
     for rule, table in selection.evidence.items():
         store.write(f"{folder}/{selection.corpus}.evidence.{rule}.parquet", table)
     steps = [
@@ -76,11 +81,11 @@ def write_selection(store: Store, folder: str, selection: Selection) -> None:
     ]
     summary = {"corpus": selection.corpus, "steps": steps, "alarms": selection.alarms}
     summary["evidence"] = sorted(selection.evidence)
-    store.write_json(marker, summary)
+    store.write_json(f"{folder}/{selection.corpus}.json", summary)
 
 
 def read_selection(store: Store, folder: str, corpus: str) -> Selection:
-    """A stored selection.
+    """A stored selection; its rows stay in the store until they are asked for.
 
     Raises:
         StoreError: it is not there or can't be read.
@@ -88,7 +93,6 @@ def read_selection(store: Store, folder: str, corpus: str) -> Selection:
     summary = store.read_json(f"{folder}/{corpus}.json")
     steps = [Step(**{**step, "setting": step["setting"] and parse_rule(step["setting"])}) for step in summary["steps"]]
     evidence = {rule: store.read(f"{folder}/{corpus}.evidence.{rule}.parquet") for rule in summary["evidence"]}
-    decisions = store.read(f"{folder}/{corpus}.parquet")
-    return Selection(
-        corpus, decisions, store.read(f"{folder}/{corpus}.signals.parquet"), steps, evidence, summary["alarms"]
-    )
+    decisions = StoredTable(store, f"{folder}/{corpus}.parquet")
+    signals = StoredTable(store, f"{folder}/{corpus}.signals.parquet")
+    return Selection(corpus, decisions, signals, steps, evidence, summary["alarms"])

@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 
 from codemill.errors import RecipeError
 from codemill.recipe import Bounds, QuantileRule, Scalar, ValueRule
+from codemill.tables import AnyTable, parts
 
 Mask = npt.NDArray[np.bool_]
+Groups = tuple[npt.NDArray[np.integer[Any]], Sequence[str]]  # a number for each row, the name of each number
 
 
 def fails(rule: ValueRule, values: pa.Array, groups: pa.Array) -> Mask:
@@ -69,7 +71,7 @@ def to_mask(values: pa.Array | pa.ChunkedArray) -> Mask:
 
 
 def quantile_cuts(
-    rule: QuantileRule, values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], groups: Sequence[Any]
+    rule: QuantileRule, values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], groups: Groups
 ) -> dict[str, float]:
     """Where the rule cuts, by group.
 
@@ -79,13 +81,13 @@ def quantile_cuts(
     Args:
         rule: the rule.
         values, weights: of the rows the rule applies to (no NaN), n.
-        groups: n names.
+        groups: n numbers of groups, and the name of each.
     """
-    names = np.asarray(groups, dtype=object)
+    codes, names = groups
     cuts = {}
-    for group in sorted(set(groups)):
-        here = names == group
-        cuts[group] = _cut(rule, values[here], weights[here])
+    for code in sorted(np.unique(codes).tolist(), key=lambda one: names[one]):
+        here = codes == code
+        cuts[names[code]] = _cut(rule, values[here], weights[here])
     return cuts
 
 
@@ -102,11 +104,10 @@ def _cut(rule: QuantileRule, values: npt.NDArray[np.float64], weights: npt.NDArr
     return float(ranked[min(first, len(ranked) - 1)])
 
 
-def beyond_cut(
-    rule: QuantileRule, values: npt.NDArray[np.float64], groups: Sequence[Any], cuts: dict[str, float]
-) -> Mask:
+def beyond_cut(rule: QuantileRule, values: npt.NDArray[np.float64], groups: Groups, cuts: dict[str, float]) -> Mask:
     """Rows whose value lies beyond their group's cut; NaN and groups without a cut never do."""
-    limits = np.array([cuts.get(group, np.nan) for group in groups], dtype=np.float64)
+    codes, names = groups
+    limits = np.array([cuts.get(name, np.nan) for name in names], dtype=np.float64)[codes]
     with np.errstate(invalid="ignore"):
         return np.asarray(values < limits if rule.drop_lowest is not None else values > limits)
 
@@ -127,16 +128,26 @@ def draws(blobs: pa.Array, seed: int) -> npt.NDArray[np.float64]:
     return np.asarray((values >> np.uint64(11)) / 2.0**53)
 
 
-def rank(table: pa.Table, prefer: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Rank of every row under a policy (0 is kept first): a total order, ties broken by the rows' order in the table.
+def rank(table: AnyTable, prefer: Sequence[str], rows: Mask) -> npt.NDArray[np.int64]:
+    """Rank of these rows under a policy (0 is kept first): a total order, ties broken by the rows' order in the table.
+
+    One column at a time, the one of least weight first.
 
     Args:
-        table: n rows, with the columns the policy names.
+        table: with the columns the policy names.
         prefer: columns in order of weight; a minus in front sorts descending; rows without a value come last.
+        rows: which rows of the table are ranked.
     """
-    keys = [(name.removeprefix("-"), "descending" if name.startswith("-") else "ascending") for name in prefer]
-    table = table.select([name for name, _ in keys]).append_column("__row", pa.array(np.arange(table.num_rows)))
-    order = pc.sort_indices(table, sort_keys=[*keys, ("__row", "ascending")]).to_numpy()
-    ranks = np.empty(table.num_rows, dtype=np.int64)
-    ranks[order] = np.arange(table.num_rows)
+    order = np.arange(int(rows.sum()))
+    for name in reversed(prefer):
+        column = name.removeprefix("-")
+        found = [part[column].filter(pa.array(rows[at : at + part.num_rows])) for at, part in parts(table, [column])]
+        values = pa.chunked_array([chunk for one in found for chunk in one.chunks], table.schema.field(column).type)
+        if pa.types.is_boolean(values.type):
+            values = values.cast(pa.int8())
+        way = "descending" if name.startswith("-") else "ascending"
+        places = pc.rank(values, way, tiebreaker="dense").to_numpy()
+        order = order[np.argsort(places[order], kind="stable")]
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
     return ranks

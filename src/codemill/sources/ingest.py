@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from codemill.engine import Engine, Task
+from codemill.keys import KeyIndex, Keys, join_keys, keys_of
 from codemill.recipe import IngestSettings, Source, SourceSettings
 from codemill.schema import BLOB, FACTS, OCCURRENCE, blob_id, digest, git_blob, occurrence_id
 from codemill.sources import open_source
@@ -215,20 +216,32 @@ def assign_owners(store: Store) -> None:
     waiting = [name for name in order if name in complete and name not in owned]
     if not waiting:
         return
-    schema = pa.schema([("blob_id", pa.string())])
-    taken = store.read_all([f"owners/{name}.parquet" for name in sorted(owned)], schema)["blob_id"].combine_chunks()
-    held = [store.read(f"blobs/{name}.parquet", ["blob_id"])["blob_id"].combine_chunks() for name in waiting]
-    # All shards at once: Arrow builds a table of the whole set in every call, however few are asked for.
-    ids = pa.chunked_array(held, pa.string())
-    codes = pc.index_in(ids, value_set=pc.unique(ids)).to_numpy()
-    first = np.zeros(len(ids), dtype=np.bool_)
-    first[np.unique(codes, return_index=True)[1]] = True
-    mine = pc.and_(pa.array(first), pc.invert(pc.is_in(ids, value_set=taken)))
-    start = 0
-    for name, blobs in zip(waiting, held, strict=True):
-        owned_here = blobs.filter(mine.slice(start, len(blobs)).combine_chunks())
-        store.write(f"owners/{name}.parquet", pa.table({"blob_id": owned_here}))
-        start += len(blobs)
+    taken = KeyIndex(join_keys(_blob_keys(store, f"owners/{name}.parquet") for name in sorted(owned)))
+    held = [_blob_keys(store, f"blobs/{name}.parquet") for name in waiting]
+    sizes = [len(keys) for keys in held]
+    keys = join_keys(held)
+    del held
+    mine = taken.find(keys) < 0
+    rows = keys.order()
+    mine[rows[~keys.starts(rows)]] = False  # of equal ones the first comes first in the order
+    for name, here in zip(waiting, np.split(mine, np.cumsum(sizes)[:-1]), strict=True):
+        blobs = store.read(f"blobs/{name}.parquet", ["blob_id"]).combine_chunks()
+        store.write(f"owners/{name}.parquet", blobs.filter(pa.array(here)))
+
+
+def _blob_keys(store: Store, file: str) -> Keys:
+    return keys_of(store.read(file, ["blob_id"])["blob_id"])
+
+
+def owning(store: Store, shards: Sequence[str]) -> list[str]:
+    """The shards that own a blob which one of these shards holds, sorted."""
+    index = KeyIndex(join_keys(_blob_keys(store, f"occurrences/{shard}.parquet") for shard in shards))
+    paths = store.files("owners", ".parquet")
+    return [
+        path.removeprefix("owners/").removesuffix(".parquet")
+        for path in paths
+        if (index.find(_blob_keys(store, path)) >= 0).any()
+    ]
 
 
 def owners(store: Store, blobs: pa.Array) -> dict[str, pa.Array]:

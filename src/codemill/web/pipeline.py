@@ -48,6 +48,8 @@ def run_web(
 class WebPipeline(Stages[WebRecipe]):
     """A recipe over pages on its way through the stages."""
 
+    rows_are = "pages"
+
     def check(self) -> None:
         self.table = PageTable(self.recipe.page)
         for name in self.recipe.annotate:
