@@ -43,7 +43,7 @@ from codemill.tables import StoredTable
 LAST_RULES = tuple(
     ValueRule(name=name, column=f"sample.{field}", equals=True, missing="keep")
     for name, field in (("round_trip", "round_trip"), ("over_budget", "fits"), ("special_token", "clean"))
-)
+) + (ValueRule(name="contaminated_context", column="sample.context_hits", max=0, missing="keep"),)
 
 
 def run_commits(

@@ -30,6 +30,7 @@ class Sample:
         context_files: what is shown of which files.
         tokens, target_tokens: by the corpus's tokenizer.
         recall, coverage: shares of the changed files, and of the old lines around the changes, that the context shows.
+        context_hits: n-grams of benchmarks in the shown files and README; None where nobody looked.
         fits: message and target are within their budgets.
         clean: no special token stands in message or target, and all is text.
         error: why the round trip failed.
@@ -42,6 +43,7 @@ class Sample:
     target_tokens: int = 0
     recall: float | None = None
     coverage: float | None = None
+    context_hits: int | None = None
     fits: bool = True
     clean: bool = True
     error: str | None = None

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from codemill.annotate import build
 from codemill.annotate.run import Annotation
 from codemill.commits.plan import CommitShard, Facts, facts_of, table_file
 from codemill.commits.settings import CommitRecipe
@@ -26,6 +27,7 @@ from codemill.store import Store, annotation_folder
 from codemill.tables import StoredTable, part_rows, parts
 
 SCRATCH = "scratch/commits"
+GOOD = ("fits", "clean", "round_trip", "context_hits")  # values that say whether a commit became a sample
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def check_written(store: Store, recipe: CommitRecipe, corpus: str, selection: Se
     totals = {"tokens": 0, "target_tokens": 0}
     wanted: set[str] = set()
     for part in made.parts:
-        values = store.read(part["values"], ["occurrence_id", "fits", "clean", "round_trip", *totals])
+        values = store.read(part["values"], ["occurrence_id", *GOOD, *totals])
         samples = values.filter(_good(values))
         asked, written = asked + values.num_rows, written + samples.num_rows
         strangers += int((index.find(keys_of(samples["occurrence_id"])) < 0).sum())
@@ -129,7 +131,14 @@ def _folder(recipe: CommitRecipe, corpus: str) -> str:
     shape = settings.model_dump_json(exclude={"rules", "formats", "columns"})
     table = CommitTable(recipe.history).fingerprint()
     words = data_fingerprint("commit_context.toml", "commit_messages.toml")
-    return annotation_folder("sample", digest((str(VERSION), shape, template, table, words)))
+    looked_for = _contamination(recipe, corpus)
+    known = "" if looked_for is None else build("contamination", looked_for).fingerprint()
+    return annotation_folder("sample", digest((str(VERSION), shape, template, table, words, known)))
+
+
+def _contamination(recipe: CommitRecipe, corpus: str) -> dict[str, Any] | None:
+    """Settings of the annotator that looks at contexts, too; None where it does not run or is not to look at them."""
+    return recipe.annotate.get("contamination") if recipe.corpus[corpus].context.contaminated == "drop" else None
 
 
 def _plan(
@@ -158,6 +167,7 @@ def _plan(
             "table": table_file(recipe.history, shard.name),
             "settings": recipe.history.model_dump(mode="json"),
             "corpus": settings.model_dump(mode="json"),
+            "contamination": _contamination(recipe, corpus),
             "extra": [name for name in rows.column_names if name not in _IDENTITY],
             "files": {kind: f"{corpus}/{kind.split('.')[0]}/{shard.name}-{key}.{kind}" for kind in settings.formats},
             "listing": f"{SCRATCH}/{corpus}-{shard.name}.parquet",
@@ -219,9 +229,10 @@ def _written(store: Store, output: Store, part: dict[str, Any]) -> bool:
         return False
     if all(output.exists(file) for file in part["files"].values()):
         return True
-    return not pc.any(_good(store.read(part["values"], ["fits", "clean", "round_trip"]))).as_py()
+    return not pc.any(_good(store.read(part["values"], list(GOOD)))).as_py()
 
 
 def _good(values: pa.Table) -> pa.ChunkedArray:
     """Which commits became samples."""
-    return pc.and_(pc.and_(values["fits"], values["clean"]), pc.is_valid(values["round_trip"]))
+    fits = pc.and_(pc.and_(values["fits"], values["clean"]), pc.is_valid(values["round_trip"]))
+    return pc.and_(fits, pc.equal(pc.fill_null(values["context_hits"], 0), 0))

@@ -79,6 +79,9 @@ class ContextSettings(Strict):
     path_weight: int = Field(8, ge=0, description="how often each word of a path counts, against once in the content")
     tree_depth: int = Field(3, ge=1, description="folders below this are closed unless something in them matters")
     tree_breadth: int = Field(24, ge=1, description="entries shown of a folder; what matters stays")
+    contaminated: Literal["drop", "keep"] = Field(
+        "drop", description="commits whose context shares n-grams with benchmarks, where `annotate.contamination` runs"
+    )
 
 
 class BudgetSettings(Strict):

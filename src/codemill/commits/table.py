@@ -156,6 +156,7 @@ class SampleTable(BaseAnnotator):
             ("tokens", pa.int64()),
             ("target_tokens", pa.int64()),
             ("context_files", pa.int64()),
+            ("context_hits", pa.int64()),  # n-grams of benchmarks in what is shown; null where nobody looked
             ("recall", pa.float64()),  # share of the changed files that the context shows
             ("coverage", pa.float64()),  # share of the old lines in the hunks that it shows
         ]

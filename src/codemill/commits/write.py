@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pygit2
 
+from codemill.annotate.run import loaded
 from codemill.commits.context import is_skipped
 from codemill.commits.message import Message
 from codemill.commits.places import reading
@@ -21,7 +22,7 @@ from codemill.engine import Task
 from codemill.schema import TIMESTAMP
 from codemill.store import Store
 
-VERSION = 1  # raise it when the same commit gives another sample
+VERSION = 2  # raise it when the same commit gives another sample
 BATCH_SAMPLES = 128
 
 CHANGED = pa.list_(pa.struct([("kind", pa.string()), ("path", pa.string()), ("old_path", pa.string())]))
@@ -74,8 +75,10 @@ def write_part(task: Task) -> Task:
         for row in _commits(store, task["table"], listing):
             commit = repository[row["revision"]].peel(pygit2.Commit)
             sample = sampler.sample(commit, Message(row["subject"], row["body"], []).text)
+            if sample.text and task["contamination"] is not None:
+                sample.context_hits = _context_hits(sample, task["contamination"])
             values.append(_values(row, sample))
-            if sample.text:
+            if sample.text and not sample.context_hits:
                 rows.append(_row(row, sample, corpus, task["extra"]))
                 kept += 1
             if len(rows) == BATCH_SAMPLES:
@@ -97,6 +100,14 @@ def _commits(store: Store, table: str, listing: pa.Table) -> Any:
             yield row | more
 
 
+def _context_hits(sample: Sample, settings: dict[str, Any]) -> int:
+    """N-grams of benchmarks in the files and the README that a sample shows; message and patch were looked at before."""
+    shown = [sample.text[start:end] for part, start, end, _ in sample.spans if part in ("files", "readme")]
+    text = pa.array(["\0".join(shown).encode()], pa.large_binary())  # no n-gram crosses a NUL
+    batch = pa.RecordBatch.from_arrays([text], names=["content"])
+    return int(loaded("contamination", settings).annotate(batch).column("hits")[0].as_py())
+
+
 def _values(row: dict[str, Any], sample: Sample) -> dict[str, Any]:
     return {
         "occurrence_id": row["occurrence_id"],
@@ -106,6 +117,7 @@ def _values(row: dict[str, Any], sample: Sample) -> dict[str, Any]:
         "tokens": sample.tokens,
         "target_tokens": sample.target_tokens,
         "context_files": len(sample.context_files),
+        "context_hits": sample.context_hits,
         "recall": sample.recall,
         "coverage": sample.coverage,
         "error": sample.error,
