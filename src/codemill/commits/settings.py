@@ -1,13 +1,10 @@
 """Recipes of kind `commits`: which histories, what is read of a commit, which rules decide, how samples look."""
 
-import hashlib
-import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from codemill.errors import RecipeError
 from codemill.recipe import (
@@ -17,9 +14,10 @@ from codemill.recipe import (
     GitSource,
     Recipe,
     Rule,
+    Rules,
     Strict,
+    fingerprint_of,
     load_recipe_as,
-    parse_rule,
 )
 
 Format = Literal["diff", "blocks", "files"]
@@ -122,16 +120,9 @@ class CommitRecipe(Strict):
     history: HistorySettings = HistorySettings()
     source: tuple[GitSource, ...] = Field(min_length=1)
     annotate: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    rule: tuple[Rule, ...] = ()
+    rule: Rules = ()
     corpus: dict[str, CommitCorpusSettings] = Field(min_length=1)
     alarm: AlarmSettings = AlarmSettings()
-
-    @field_validator("rule", mode="before")
-    @classmethod
-    def _typed_rules(cls, value: Any) -> Any:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            return value
-        return tuple(parse_rule(entry, f"rule[{index}]") for index, entry in enumerate(value))
 
     @model_validator(mode="after")
     def _selectable(self) -> "CommitRecipe":
@@ -162,8 +153,7 @@ class CommitRecipe(Strict):
 
     def fingerprint(self) -> str:
         """12 hex digits over everything that decides about content: not where it runs or where it is put."""
-        value = self.model_dump(mode="json", by_alias=True, exclude={"engine", "work", "store", "output"})
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+        return fingerprint_of(self, "work")
 
 
 def load_commit_recipe(path: str | Path) -> CommitRecipe:

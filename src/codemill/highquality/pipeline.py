@@ -1,6 +1,5 @@
 """A run of kind `highquality`: look at the documents, each source in rounds, write; each does what is missing."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -155,26 +154,20 @@ class HighQuality:
         counts = {name: view.kept for name, view in made.items()}
         summary = {
             "recipe": self.recipe.model_dump(mode="json", by_alias=True),
-            "fingerprint": fingerprint(self.recipe),
+            "fingerprint": self.recipe.fingerprint(),
             "documents": documents.count,
             "sources": {name: view.summary() for name, view in made.items()},
             "stages": [vars(stage) for stage in self.stages],
         }
 
         def write() -> tuple[None, str]:
-            page = build_report(self.recipe, fingerprint(self.recipe), documents, list(made.values()), self.stages)
+            page = build_report(self.recipe, self.recipe.fingerprint(), documents, list(made.values()), self.stages)
             self.output.write_bytes("report.html", page.encode())
             self.output.write_bytes("README.md", dataset_card(self.recipe, list(made.values())).encode())
             return None, "report.html, README.md"
 
         self.stage("report", write)
         self.output.write_json(SUMMARY, summary)
-        value = {"recipe": fingerprint(self.recipe), "name": self.recipe.name, "corpora": counts}
+        value = {"recipe": self.recipe.fingerprint(), "name": self.recipe.name, "corpora": counts}
         self.output.write_json("codemill.json", value)
         return summary
-
-
-def fingerprint(recipe: HighQualityRecipe) -> str:
-    """12 hex digits over everything that decides about content."""
-    value = recipe.model_dump(mode="json", by_alias=True, exclude={"engine", "store", "output"})
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

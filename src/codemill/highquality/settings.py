@@ -7,20 +7,25 @@ All thresholds are here and in the rules that a source names. The paper describe
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from codemill.errors import RecipeError
 from codemill.recipe import (
     COLUMN,
-    FILE_NAME,
     EngineSettings,
     NotebookSettings,
     Strict,
     ValueRule,
+    check_apart,
+    check_file_names,
+    check_unique,
+    fingerprint_of,
+    first_problem,
     load_recipe_as,
     parse_rule,
+    parse_rules,
     recipe_kind,
 )
 
@@ -54,6 +59,23 @@ class TextRule(Strict):
 
 
 Rule = ValueRule | TextRule
+
+
+def _rule(entry: Any, place: str) -> Rule:
+    if isinstance(entry, dict) and {"any_of", "none_of", "matches"} & set(entry):
+        try:
+            return TextRule.model_validate(entry)
+        except ValidationError as error:
+            raise RecipeError(f"{place} ({entry.get('name', 'no name')}): {first_problem(error)}") from error
+    rule = parse_rule(entry, place) if not isinstance(entry, TextRule) else entry
+    if not isinstance(rule, ValueRule | TextRule):
+        raise RecipeError(
+            f"{place} ({rule.name}): expected bounds, any_of, none_of or matches, got another kind of rule"
+        )
+    return rule
+
+
+Rules = Annotated[tuple[Rule, ...], BeforeValidator(lambda value: parse_rules(value, _rule))]
 
 
 class SourceSettings(Strict):
@@ -125,37 +147,30 @@ class HighQualityRecipe(Strict):
     annotate: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="parameters of annotators whose values the corpora lack"
     )
-    rule: tuple[Rule, ...] = Field(min_length=1)
+    rule: Rules = Field(min_length=1)
     classifier: ClassifierSettings = ClassifierSettings()
     rounds: RoundSettings = RoundSettings()
     source: dict[str, SourceSettings] = Field(min_length=1)
 
-    @field_validator("rule", mode="before")
-    @classmethod
-    def _typed_rules(cls, value: Any) -> Any:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            return value
-        return tuple(_rule(entry, f"rule[{index}]") for index, entry in enumerate(value))
-
     @model_validator(mode="after")
     def _names(self) -> "HighQualityRecipe":
-        for what, names in (("rule", [one.name for one in self.rule]), ("input", [one.name for one in self.input])):
-            for name in names:
-                if names.count(name) > 1:
-                    raise ValueError(f"{what}: expected different names, got {name!r} twice")
+        check_unique("rule", [rule.name for rule in self.rule])
+        check_unique("input", [one.name for one in self.input])
+        check_file_names("source", self.source)
+        check_apart(self.store, self.output)
         known = {rule.name for rule in self.rule}
         for name, source in self.source.items():
-            if not FILE_NAME.match(name):
-                raise ValueError(f"source: expected a name of letters, digits, _ and - (files bear it), got {name!r}")
             for list_ in LISTS:
                 for rule in getattr(source, list_):
                     if rule not in known:
                         raise ValueError(
                             f"source.{name}.{list_}: expected names of rules ({', '.join(sorted(known))}), got {rule!r}"
                         )
-        if self.store.rstrip("/") == self.output.rstrip("/"):
-            raise ValueError(f"output: expected another folder than the store's, got {self.output!r}")
         return self
+
+    def fingerprint(self) -> str:
+        """12 hex digits over everything that decides about content: not where it runs or where it is put."""
+        return fingerprint_of(self)
 
     def columns(self) -> list[str]:
         """Every `annotator.field` that the sources' rules and the rounds look at, sorted."""
@@ -171,25 +186,6 @@ class HighQualityRecipe(Strict):
 
 
 LISTS = ("candidates", "seed", "hard", "take", "bad")
-
-
-def _rule(entry: Any, place: str) -> Rule:
-    if isinstance(entry, dict) and {"any_of", "none_of", "matches"} & set(entry):
-        try:
-            return TextRule.model_validate(entry)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"]))
-            message = problem["msg"].removeprefix("Value error, ")
-            raise RecipeError(
-                f"{place} ({entry.get('name', 'no name')}): {where}: {message}".replace(": :", ":")
-            ) from error
-    rule = parse_rule(entry, place) if not isinstance(entry, TextRule) else entry
-    if not isinstance(rule, ValueRule | TextRule):
-        raise RecipeError(
-            f"{place} ({rule.name}): expected bounds, any_of, none_of or matches, got another kind of rule"
-        )
-    return rule
 
 
 def load_highquality_recipe(path: str) -> HighQualityRecipe:

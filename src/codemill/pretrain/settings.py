@@ -1,15 +1,20 @@
 """Recipes of kind `pretrain`: which corpora train a model, how much of each in which phase, packed to which length."""
 
-import hashlib
-import json
-from collections import Counter
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from codemill.longcontext.settings import LongContextSettings
-from codemill.recipe import FILE_NAME, EngineSettings, Strict, load_recipe_as
+from codemill.recipe import (
+    EngineSettings,
+    Strict,
+    check_apart,
+    check_file_names,
+    check_unique,
+    fingerprint_of,
+    load_recipe_as,
+)
 from codemill.shards import ShardSettings
 from codemill.tokens.settings import BpeSettings, FimSettings
 
@@ -133,13 +138,8 @@ class PretrainRecipe(Strict):
         stages = [(f"phase.{phase.name}.stage", [one.name for one in phase.stage]) for phase in self.phase]
         phases = [phase.name for phase in self.phase]
         for place, names in (("source", sources), ("phase", phases), *stages):
-            for name, times in Counter(names).items():
-                if times > 1:
-                    raise ValueError(f"{place}: expected different names, got {name!r} twice")
-                if not FILE_NAME.match(name):
-                    raise ValueError(
-                        f"{place}: expected a name of letters, digits, _ and - (folders bear it), got {name!r}"
-                    )
+            check_unique(place, names)
+            check_file_names(place, names)
         for phase in self.phase:
             for stage in phase.stage:
                 for name in stage.weights:
@@ -151,8 +151,7 @@ class PretrainRecipe(Strict):
         drawn = {name for phase in self.phase for stage in phase.stage for name in stage.weights}
         if idle := [name for name in sources if name not in drawn]:
             raise ValueError(f"source: expected every source in the weights of a stage, got {idle[0]!r} in none")
-        if self.store.rstrip("/") == self.output.rstrip("/"):
-            raise ValueError(f"output: expected another folder than the store's, got {self.output!r}")
+        check_apart(self.store, self.output)
         return self
 
     @model_validator(mode="after")
@@ -168,8 +167,7 @@ class PretrainRecipe(Strict):
 
     def fingerprint(self) -> str:
         """12 hex digits over everything that decides about content: not where it runs or where it is put."""
-        value = self.model_dump(mode="json", exclude={"engine", "store", "output"})
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+        return fingerprint_of(self)
 
 
 def load_pretrain_recipe(path: str | Path) -> PretrainRecipe:

@@ -11,7 +11,7 @@ from codemill.highquality.settings import load_highquality_recipe
 from codemill.label.settings import load_label_settings
 from codemill.recipe import QuantileRule, ValueRule, load_recipe, recipe_kind
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 GOOD = """
 name = "r"
@@ -88,17 +88,33 @@ def test_the_fingerprint_follows_what_decides_and_nothing_else(tmp_path):
     assert load(tmp_path, GOOD.replace("max = 10", "max = 11")).fingerprint() != first
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
-def test_shipped_recipes_pass_every_check_before_work(path):
+def load_any(path):
+    """A shipped recipe of any kind."""
     if path.name.startswith("label"):
-        assert load_label_settings(path).sample.per_language > 0
-        return
-    if recipe_kind(path) == "highquality":
-        assert load_highquality_recipe(str(path)).source
-        return
-    kind = KINDS[recipe_kind(path)]
-    pipeline = kind.part("pipeline")(kind.part("load")(path), Engine())
-    assert pipeline.recipe.fingerprint()
+        return load_label_settings(path)
+    kind = recipe_kind(path)
+    return load_highquality_recipe(str(path)) if kind == "highquality" else KINDS[kind].part("load")(path)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_recipes_pass_every_check_before_work(path):
+    recipe = load_any(path)
+    if path.name.startswith("label"):
+        assert recipe.sample.per_language > 0
+    elif recipe_kind(path) == "highquality":
+        assert recipe.source
+    else:
+        assert KINDS[recipe_kind(path)].part("pipeline")(recipe, Engine()).recipe.fingerprint()
+
+
+@pytest.mark.parametrize("path", [path for path in SHIPPED if "label" not in path.name], ids=lambda path: path.name)
+def test_fingerprints_of_all_kinds_leave_out_where_a_run_is(path):
+    recipe = load_any(path)
+    first = recipe.fingerprint()
+    assert len(first) == 12
+    elsewhere = {"store": "there", "output": "here", "engine": recipe.engine.model_copy(update={"workers": 7})}
+    assert recipe.model_copy(update=elsewhere).fingerprint() == first
+    assert recipe.model_copy(update={"description": "another"}).fingerprint() != first
 
 
 def test_the_kind_of_a_recipe_over_files_may_be_named(tmp_path):
