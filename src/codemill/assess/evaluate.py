@@ -46,6 +46,7 @@ class Evaluation:
         boxes: for each rating the quantiles of the predictions.
         calibration: mean prediction, mean rating, files of bins of equally many files.
         lowest: dropping the lowest tenth (`metrics.lowest_decile`).
+        rows_are: what was rated, in the plural.
     """
 
     scorer: str
@@ -61,6 +62,7 @@ class Evaluation:
     boxes: list[dict[str, float]]
     calibration: list[tuple[float, float, int]]
     lowest: dict[str, float]
+    rows_are: str = "files"
 
     def text(self) -> str:
         """The comparison and the languages as tables for a terminal."""
@@ -72,9 +74,9 @@ class Evaluation:
         ]
         notes = [f"{m.name}: {m.note}" for m in self.methods if m.note]
         parts = [
-            f"{self.files:,} files, {self.files_per_second:,.0f} files/s",
+            f"{self.files:,} {self.rows_are}, {self.files_per_second:,.0f} {self.rows_are}/s",
             text_table(head, rows),
-            text_table(("language", "files", "MAE", "cMAE", "Spearman"), tongues),
+            text_table(("language", self.rows_are, "MAE", "cMAE", "Spearman"), tongues),
         ]
         return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
@@ -127,7 +129,9 @@ def evaluate_scorer(
     groups, fold_note = _groups(table)
     fold = folds(groups, baselines.FOLDS)
     methods = [Method(name, summary(rated, predicted))]
-    methods += [_baseline(kind, table, rated, fold) for kind in with_baselines]
+    of_commits = set(table["language"].to_pylist()) == {"Diff"}
+    # The rule preset is about files.
+    methods += [_baseline(kind, table, rated, fold) for kind in with_baselines if kind != "rules" or not of_commits]
     return Evaluation(
         scorer=name,
         fingerprint=scorer.fingerprint,
@@ -142,6 +146,7 @@ def evaluate_scorer(
         boxes=_boxes(rated, predicted),
         calibration=calibration(rated, predicted),
         lowest=lowest_decile(rated, predicted),
+        rows_are="commits" if of_commits else "files",
     )
 
 

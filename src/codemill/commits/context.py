@@ -7,6 +7,7 @@ existed before: they keep their place in the tree when folders are cut short.
 import fnmatch
 import heapq
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class Snapshot:
         tree = self.repository[self.tree]
         assert isinstance(tree, pygit2.Tree)
         try:
-            return tree[path]
+            # pygit2 (1.21) never lets go of the text that it is asked with: let it be the same one for a path.
+            return tree[sys.intern(path)]
         except KeyError:
             return None
 

@@ -40,10 +40,12 @@ from codemill.store import Store, annotation_folder
 from codemill.tables import StoredTable
 
 # What a kept commit has to be as a sample. Commits that earlier rules dropped have no values here.
-LAST_RULES = tuple(
-    ValueRule(name=name, column=f"sample.{field}", equals=True, missing="keep")
-    for name, field in (("round_trip", "round_trip"), ("over_budget", "fits"), ("special_token", "clean"))
-) + (ValueRule(name="contaminated_context", column="sample.context_hits", max=0, missing="keep"),)
+LAST_RULES = (
+    ValueRule(name="round_trip", column="sample.round_trip", equals=True, missing="keep"),
+    ValueRule(name="over_budget", column="sample.fits", equals=True, missing="keep"),
+    ValueRule(name="special_token", column="sample.clean", equals=True, missing="keep"),
+    ValueRule(name="contaminated_context", column="sample.context_hits", max=0, missing="keep"),
+)
 
 
 def run_commits(

@@ -101,7 +101,7 @@ def _commits(store: Store, table: str, listing: pa.Table) -> Any:
 
 
 def _context_hits(sample: Sample, settings: dict[str, Any]) -> int:
-    """N-grams of benchmarks in the files and the README that a sample shows; message and patch were looked at before."""
+    """N-grams of benchmarks in the files and the README that a sample shows; message and patch are judged before."""
     shown = [sample.text[start:end] for part, start, end, _ in sample.spans if part in ("files", "readme")]
     text = pa.array(["\0".join(shown).encode()], pa.large_binary())  # no n-gram crosses a NUL
     batch = pa.RecordBatch.from_arrays([text], names=["content"])
