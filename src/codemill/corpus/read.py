@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from codemill.engine import list_urls, plain_url
+from codemill.engine import plain_url
 from codemill.errors import InputError
 from codemill.schema import DOCUMENT, blob_id, digest
-from codemill.sources.base import find_places, split_ranges
+from codemill.sources.base import split_ranges
+from codemill.sources.files import PARQUET, File, find_files
 from codemill.sources.lines import BROKEN, lines, open_location, unpacked
 
-PARQUET = re.compile(r"\.(parquet|parq)$", re.IGNORECASE)
+# Without .json: what lies beside a corpus under that name is no data of it.
 JSON_LINES = re.compile(r"\.(jsonl|ndjson)(\.(zst|gz))?$", re.IGNORECASE)
 # What codemill's corpora call them, the telling names first. `spans` of samples mark the target.
 NAMES = {
@@ -76,31 +77,14 @@ def find_parts(corpus: Corpus) -> list[InputPart]:
     """
     files = find_files(corpus.path, corpus.label)
     for pattern in (PARQUET, JSON_LINES):
-        if matching := [file for file in files if pattern.search(plain_url(file[0])[0])]:
-            return [part for file in matching for part in _cut(corpus, *file)]
+        if matching := [file for file in files if pattern.search(plain_url(file.path)[0])]:
+            return [part for file in matching for part in _cut(corpus, file)]
     raise InputError(f"{corpus.label}: expected Parquet files or JSON lines in {corpus.path}, got none")
 
 
-def find_files(path: str, label: str) -> list[tuple[str, int, str]]:
-    """Path, bytes and time of change of the files that a folder (with all below it), file, glob or URL names, sorted.
-
-    Raises:
-        InputError: nothing is there.
-    """
-    if "://" in path:
-        remote = list_urls(path if re.search(r"[*?\[{]|\.\w+$", plain_url(path)[0]) else path.rstrip("/") + "/")
-        return sorted((url, size, "") for url, size in remote)
-    try:
-        places = [place for _, place in find_places(path)]
-    except InputError as error:
-        raise InputError(f"{label}: expected a file or folder, got none at {path}") from error
-    inside = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
-    files = {file for file in inside if file.is_file() and not file.name.startswith(".")}
-    return sorted((str(file), info.st_size, str(info.st_mtime_ns)) for file in files for info in [file.stat()])
-
-
-def _cut(corpus: Corpus, path: str, size: int, state: str) -> list[InputPart]:
-    state = digest((path, str(size), state))
+def _cut(corpus: Corpus, one: File) -> list[InputPart]:
+    path, size, changed = one
+    state = digest((path, str(size), changed))
     name = plain_url(path)[0]
     if not PARQUET.search(name):
         packed = name.lower().endswith((".zst", ".gz"))

@@ -16,8 +16,8 @@ from pydantic import Field
 
 from codemill.errors import InputError, MissingExtra
 from codemill.recipe import Strict, parse_settings
+from codemill.sources.files import JSON_LINES, PARQUET
 from codemill.sources.lines import BROKEN, lines, open_location, unpacked
-from codemill.sources.tables import JSON_LINES, PARQUET
 
 
 class Layout(Strict):

@@ -1,4 +1,8 @@
-"""Rows of tables with their texts: what decontamination reads, and writes again as it was."""
+"""Rows of tables with their texts: what decontamination reads, and writes again as it was.
+
+Files are found as those of corpora are. Rows are not read as documents are (`corpus/read.py`): a table may have any
+columns, all texts of a row count, what can't be judged has a reason row by row, and kept rows go out as they came in.
+"""
 
 import functools
 import json
@@ -14,11 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from codemill.decontaminate.problems import text_of
-from codemill.engine import list_urls, plain_url
+from codemill.engine import plain_url
 from codemill.errors import InputError
-from codemill.sources.base import find_places
+from codemill.sources.files import PARQUET, TABLE, find_files
 from codemill.sources.lines import BROKEN, LINE_LIMIT, lines, open_location, unpacked
-from codemill.sources.tables import PARQUET, SUFFIX
 
 PIECE_BYTES = 16_000_000  # of rows at a time
 PART_BYTES = 128_000_000  # of a file in one task
@@ -75,9 +78,12 @@ def list_parts(inputs: Sequence[str], columns: Sequence[str]) -> list[Part]:
     """
     parts: list[Part] = []
     for one in inputs:
-        for file, size in _files(one):
+        files = find_files(one, "input", TABLE)
+        if not files:
+            raise InputError(f"input {one}: expected tables, got no .parquet or .jsonl file there")
+        for file, size, _ in files:
             name = plain_url(file)[0]
-            if not SUFFIX.search(name):
+            if not TABLE.search(name):
                 raise InputError(
                     f"input {file}: expected Parquet or JSON lines (.jsonl, .jsonl.gz, .jsonl.zst), got it"
                 )
@@ -89,19 +95,6 @@ def list_parts(inputs: Sequence[str], columns: Sequence[str]) -> list[Part]:
                 cuts = [*range(0, max(size, 1), PART_BYTES), -1]
                 parts += [Part(file, a, b, min(size, PART_BYTES)) for a, b in pairwise(cuts)]
     return parts
-
-
-def _files(pattern: str) -> Iterator[tuple[str, int]]:
-    if "://" in pattern:
-        yield from list_urls(pattern)
-        return
-    for _, place in find_places(pattern):
-        if place.is_dir():
-            for file in sorted(place.rglob("*")):
-                if file.is_file() and SUFFIX.search(file.name):
-                    yield str(file), file.stat().st_size
-        else:
-            yield str(place), place.stat().st_size
 
 
 def _parquet_parts(file: str, columns: Sequence[str]) -> Iterator[Part]:

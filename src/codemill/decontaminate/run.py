@@ -108,8 +108,6 @@ def decontaminate(inputs: Sequence[str], out: str, settings: DecontaminateSettin
     """
     index = load_indexes(settings.index)
     parts = list_parts(inputs, settings.text)
-    if not parts:
-        raise InputError(f"input {', '.join(inputs)}: expected tables, got no .parquet or .jsonl file there")
     store = Store(out)
     with store.lock():
         store.create()

@@ -1,8 +1,13 @@
-"""Finds the corpora's files and reads documents out of them, notebooks already as text: what all stages go through."""
+"""Reads documents out of the corpora's files, notebooks already as text: what all stages go through.
+
+Not by `corpus/read.py`, which gives documents of four columns: a set keeps every column of its corpus, rules look at
+any of them, and a document is known by its file and its row there.
+"""
 
 import base64
-import glob
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +19,13 @@ import pyarrow.parquet as pq
 
 from codemill.annotate.notebook import LANGUAGE, NotebookError, read_notebook
 from codemill.corpus.notebook import render
+from codemill.engine import plain_url
 from codemill.errors import InputError
 from codemill.highquality.settings import InputSettings
 from codemill.recipe import NotebookSettings
 from codemill.schema import digest
+from codemill.sources.files import PARQUET, File, find_files, footer_state
+from codemill.sources.lines import open_location
 
 NEEDED = ("content", "blob_id", "repo", "path", "language", "bytes")
 ROWS = 512
@@ -53,27 +61,38 @@ def find_parts(inputs: Sequence[InputSettings]) -> list[Part]:
     """
     parts = []
     for one in inputs:
-        place = Path(one.path)
-        files = sorted(map(str, place.glob("*.parquet"))) if place.is_dir() else sorted(glob.glob(one.path))  # noqa: PTH207 - absolute patterns
+        files = find_files(one.path, f"input {one.name}", PARQUET)
         if not files:
             raise InputError(f"input {one.name}: expected Parquet files in {one.path}, got none")
-        parts += [_part(one.name, file) for file in files]
+        places = [Path(plain_url(file.path)[0]) for file in files]
+        top = os.path.commonpath([place.parent for place in places])
+        parts += [
+            _part(one.name, file, place.relative_to(top).as_posix()) for file, place in zip(files, places, strict=True)
+        ]
     return parts
 
 
-def _part(input_: str, file: str) -> Part:
+def _part(input_: str, file: File, below: str) -> Part:
     try:
-        meta = pq.read_metadata(file)
-        columns = tuple(meta.schema.to_arrow_schema().names)
+        with open_parquet(file.path) as opened:
+            meta, columns = opened.metadata, tuple(opened.schema_arrow.names)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"input {input_}: expected a Parquet file, got {file}: {str(error)[:120]}") from error
+        raise InputError(f"input {input_}: expected a Parquet file, got {file.path}: {str(error)[:120]}") from error
     for name in NEEDED:
         if name not in columns:
-            raise InputError(f"input {input_}: expected a corpus at file level with column {name}, got none in {file}")
-    state = Path(file).stat()
-    name = digest((input_, Path(file).name, str(state.st_size), str(state.st_mtime_ns)))
+            raise InputError(
+                f"input {input_}: expected a corpus at file level with column {name}, got none in {file.path}"
+            )
+    name = digest((input_, below, str(file.bytes), file.changed or footer_state(meta)))
     size = sum(meta.row_group(index).total_byte_size for index in range(meta.num_row_groups))
-    return Part(input_, file, f"{input_}-{name}", size, columns)
+    return Part(input_, file.path, f"{input_}-{name}", size, columns)
+
+
+@contextmanager
+def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
+    """A local or remote Parquet file."""
+    with open_location(file) as stream, pq.ParquetFile(stream) as opened:
+        yield opened
 
 
 def schema_of(parts: Sequence[Part]) -> pa.Schema:
@@ -82,9 +101,12 @@ def schema_of(parts: Sequence[Part]) -> pa.Schema:
     Raises:
         InputError: two inputs have a column of the same name and different types.
     """
-    schemas = {part.columns: part.file for part in parts}
+    schemas = []
+    for file in {part.columns: part.file for part in parts}.values():
+        with open_parquet(file) as opened:
+            schemas.append(opened.schema_arrow.remove_metadata())
     try:
-        return pa.unify_schemas([pq.read_schema(file).remove_metadata() for file in schemas.values()])
+        return pa.unify_schemas(schemas)
     except pa.ArrowException as error:
         raise InputError(f"input: expected columns of the same types in all inputs, got {error}") from error
 
@@ -102,7 +124,7 @@ def unpack_schema(text: str) -> pa.Schema:
 def batches(file: str, columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
     """The rows of a file, some hundreds at a time, each with the place of its first row."""
     start = 0
-    with pq.ParquetFile(file) as opened:
+    with open_parquet(file) as opened:
         for batch in opened.iter_batches(batch_size=ROWS, columns=columns):
             yield start, pa.Table.from_batches([batch])
             start += batch.num_rows

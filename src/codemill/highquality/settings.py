@@ -34,7 +34,7 @@ class InputSettings(Strict):
     """A corpus that `codemill run` wrote at file level."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names the input in decisions")
-    path: str = Field(description="folder of Parquet files, or a glob")
+    path: str = Field(description="folder of Parquet files, glob or URL")
 
 
 class TextRule(Strict):

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from codemill.corpus.read import PARQUET, find_files
 from codemill.engine import plain_url
 from codemill.errors import InputError
-from codemill.schema import blob_id, digest
+from codemill.schema import digest
+from codemill.sources.files import PARQUET, find_files, footer_state
 from codemill.sources.lines import BROKEN, open_location
 
 Level = Literal["repository", "file"]
@@ -76,7 +76,7 @@ def find_inputs(paths: Sequence[str]) -> list[Input]:
     """
     found: list[str] = []
     for path in paths:
-        files = [one for one, _, _ in find_files(path, f"corpus {path}") if PARQUET.search(plain_url(one)[0])]
+        files = [one.path for one in find_files(path, f"corpus {path}") if PARQUET.search(plain_url(one.path)[0])]
         if not files:
             raise InputError(f"corpus {path}: expected Parquet files, got none")
         found += [one if "://" in one else str(Path(one).absolute()) for one in files]
@@ -94,9 +94,7 @@ def _inspect(path: str) -> Input:
             metadata, schema = file.metadata, file.schema_arrow
     except (*BROKEN, pa.ArrowException) as error:
         raise InputError(f"corpus {path}: expected a readable Parquet file, got {error}") from error
-    footer = pa.BufferOutputStream()
-    metadata.write_metadata_file(footer)
-    state = digest((path.rpartition("/")[2], blob_id(footer.getvalue().to_pybytes())))
+    state = digest((path.rpartition("/")[2], footer_state(metadata)))
     size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     if "files" in schema.names:
         inner = getattr(schema.field("files").type, "value_type", None)

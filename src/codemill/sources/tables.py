@@ -5,7 +5,6 @@ is missing or can't be meant is the user's mistake and ends the run before it be
 """
 
 import functools
-import io
 import json
 import posixpath
 import re
@@ -20,15 +19,12 @@ import pyarrow.parquet as pq
 
 from codemill.engine import list_urls, plain_url
 from codemill.recipe import IngestSettings, TableSource
-from codemill.schema import blob_id, digest
+from codemill.schema import digest
 from codemill.sources.base import RowBuffer, Unit, clean_text, find_places, load_facts, split_ranges
 from codemill.sources.columns import Mapping, Place, finish, json_columns, json_rows, load_layouts, map_schema, unfold
 from codemill.sources.directories import list_entries
+from codemill.sources.files import PARQUET, TABLE, footer_state
 from codemill.sources.lines import BROKEN, LINE_LIMIT, lines, open_location, unpacked
-
-JSON_LINES = re.compile(r"\.(jsonl|ndjson|json)(\.(zst|gz))?$", re.IGNORECASE)
-PARQUET = re.compile(r"\.(parquet|parq)$", re.IGNORECASE)
-SUFFIX = re.compile(rf"({JSON_LINES.pattern})|({PARQUET.pattern})", re.IGNORECASE)
 
 BATCH_BYTES = 16_000_000
 EXPANSION = 5  # how much compressed JSON grows, about
@@ -47,7 +43,7 @@ class TableReader:
         # What columns mean decides what rows hold, as the file itself does.
         meaning = json.dumps([self.layouts.options, digest(sorted(map(str, self.facts.items())))])
         for location, (name, size, stamp, problem) in self._files.items():
-            repo = clean_text(SUFFIX.sub("", name))
+            repo = clean_text(TABLE.sub("", name))
             state = digest((str(size), stamp, str(problem), meaning))
             if problem is not None:
                 yield Unit(repo, "", location, state, *WHOLE, 0)
@@ -82,12 +78,12 @@ class TableReader:
         for name, place in find_places(path):
             if not place.is_dir():
                 info = place.stat()
-                problem = None if SUFFIX.search(place.name) else "unreadable"
+                problem = None if TABLE.search(place.name) else "unreadable"
                 files[str(place)] = (place.name, info.st_size, str(info.st_mtime_ns), problem)
                 continue
             prefix = "" if str(place) == str(Path(path)) else f"{name}/"
             for entry in list_entries(place):
-                problem = entry.problem or (None if SUFFIX.search(entry.path) else "unreadable")
+                problem = entry.problem or (None if TABLE.search(entry.path) else "unreadable")
                 files[str(place / entry.path)] = (f"{prefix}{entry.path}", entry.size, str(entry.mtime), problem)
         return files
 
@@ -96,7 +92,7 @@ class TableReader:
         # Named from the part before the first wildcard, so that files that come later rename none.
         fixed = re.split(r"[*?\[{]", plain_url(path)[0], maxsplit=1)[0].rpartition("/")[0]
         return {
-            url: (name.removeprefix(f"{fixed}/"), size, "", None if SUFFIX.search(name) else "unreadable")
+            url: (name.removeprefix(f"{fixed}/"), size, "", None if TABLE.search(name) else "unreadable")
             for url, size in found
             for name in [plain_url(url)[0]]
         }
@@ -112,10 +108,7 @@ class TableReader:
             yield Unit(repo, "", location, f"{state}-unreadable", *WHOLE, 0)
             return
         map_schema(self.layouts, schema, location)
-        # Remote files have no time of change; the footer, with sizes and statistics of every column, stands for it.
-        footer = io.BytesIO()
-        metadata.write_metadata_file(footer)
-        state = digest((state, blob_id(footer.getvalue())))
+        state = digest((state, footer_state(metadata)))  # remote files have no time of change
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
         rows = np.cumsum([0, *(group.num_rows for group in groups)])
         sizes = [group.total_byte_size for group in groups]

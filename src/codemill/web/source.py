@@ -1,6 +1,5 @@
 """Archives of pages as units and records: WARC files in ranges of bytes, Parquet of pages in ranges of rows."""
 
-import io
 import json
 import posixpath
 import re
@@ -15,8 +14,9 @@ import pyarrow.parquet as pq
 from codemill.engine import list_urls, open_url, plain_url
 from codemill.errors import InputError
 from codemill.recipe import IngestSettings
-from codemill.schema import blob_id, digest
+from codemill.schema import digest
 from codemill.sources.base import Unit, find_places, split_ranges
+from codemill.sources.files import PARQUET, footer_state
 from codemill.web.records import Others, Record, read_records
 from codemill.web.settings import PAGE_COLUMNS, PageSettings, PagesSource, WarcSource
 from codemill.web.table import VERSION
@@ -24,7 +24,6 @@ from codemill.web.table import VERSION
 EXPANSION = 5  # how much HTML weighs unpacked, about
 RANGED = (".warc.gz", ".wet.gz")  # one gzip member a record: may be read from the middle
 WARC = re.compile(r"\.(warc|wet|wat)(\.(gz|zst|lz4))?$", re.IGNORECASE)
-PARQUET = re.compile(r"\.(parquet|parq)$", re.IGNORECASE)
 BATCH_ROWS = 512
 REMOTE = re.compile(r"^[a-z0-9]+://", re.IGNORECASE)
 
@@ -115,9 +114,7 @@ class PageReader:
             yield Unit(name, "", location, f"{state}-unreadable", 0, 1, 0)
             return
         self._columns(schema, location)
-        footer = io.BytesIO()
-        metadata.write_metadata_file(footer)
-        state = digest((state, blob_id(footer.getvalue())))
+        state = digest((state, footer_state(metadata)))
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
         rows = np.cumsum([0, *(group.num_rows for group in groups)])
         for first, last, weight in split_ranges(
