@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from codemill.errors import InputError
-from codemill.sources.files import PARQUET, TABLE, find_files, footer_state
+from codemill.sources.files import PARQUET, TABLE, find_files, footer_state, row_ranges
 from tests.sources.test_remote import bucket, put, server  # noqa: F401 - fixtures
 
 NAMES = ("b.parquet", "a/c.jsonl.zst", "a/d.PARQ", "a/.hidden.parquet", "notes.txt")
@@ -66,3 +66,14 @@ def test_footers_tell_files_apart(tmp_path):
         pq.write_table(pa.table({"x": values}), tmp_path / "t.parquet")
         states.append(footer_state(pq.read_metadata(tmp_path / "t.parquet")))
     assert states[0] == states[1] != states[2]
+
+
+def test_ranges_of_rows_begin_at_row_groups_and_leave_none_out(tmp_path):
+    pq.write_table(pa.table({"x": range(10)}), tmp_path / "t.parquet", row_group_size=3)
+    metadata = pq.read_metadata(tmp_path / "t.parquet")
+    assert [(start, stop) for start, stop, _ in row_ranges(metadata, 1)] == [(0, 3), (3, 6), (6, 9), (9, 10)]
+    ((start, stop, size),) = row_ranges(metadata, 1 << 20)
+    assert (start, stop) == (0, 10)
+    assert size == sum(metadata.row_group(index).total_byte_size for index in range(4))
+    pq.write_table(pa.table({"x": pa.array([], pa.int64())}), tmp_path / "t.parquet")
+    assert list(row_ranges(pq.read_metadata(tmp_path / "t.parquet"), 1)) == []

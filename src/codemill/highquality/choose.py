@@ -11,6 +11,7 @@ import pyarrow as pa
 from codemill.highquality.documents import Documents, Hashes, Ints, Pool, shuffled
 from codemill.highquality.settings import RoundSettings, SourceSettings
 from codemill.select.rules import Mask
+from codemill.tables import one_chunk
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,7 @@ def varied(rows: Ints, order: Hashes, groups: Hashes, each: int, count: int) -> 
 
 def matched(rows: Ints, like: Ints, order: Hashes, languages: pa.ChunkedArray, count: int) -> Ints:
     """`count` of the rows, by language in the shares of `like`; what a language lacks comes from all that are left."""
-    coded = languages.combine_chunks().dictionary_encode()
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    coded = one_chunk(languages).dictionary_encode()
     codes = coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)
     shares = np.bincount(codes[like], minlength=len(coded.dictionary) + 1) / max(len(like), 1)
     chosen = [

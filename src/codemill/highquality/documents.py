@@ -18,6 +18,7 @@ from codemill.highquality.inputs import Part
 from codemill.highquality.settings import HighQualityRecipe, Rule, SourceSettings
 from codemill.recipe import ValueRule
 from codemill.select.rules import Mask, fails, to_mask
+from codemill.tables import one_chunk
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -61,8 +62,7 @@ class Documents:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> pa.Array:
-        found = self.table[name].combine_chunks()
-        return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
+        return one_chunk(self.table[name])
 
     def floats(self, name: str) -> Floats:
         """A column of numbers; NaN where there is none.
@@ -78,8 +78,7 @@ class Documents:
 
 def hashes(column: pa.ChunkedArray) -> Hashes:
     """64 bits for each text of a column; equal texts have equal ones."""
-    coded = column.combine_chunks().dictionary_encode()
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    coded = one_chunk(column).dictionary_encode()
     values = [_hash(text) for text in coded.dictionary.to_pylist()]
     index = coded.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
     return np.asarray(np.array([*values, 0], np.uint64)[index], np.uint64)

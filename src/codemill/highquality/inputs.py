@@ -26,6 +26,7 @@ from codemill.recipe import NotebookSettings
 from codemill.schema import digest
 from codemill.sources.files import PARQUET, File, find_files, footer_state
 from codemill.sources.lines import open_location
+from codemill.tables import one_chunk
 
 NEEDED = ("content", "blob_id", "repo", "path", "language", "bytes")
 ROWS = 512
@@ -147,8 +148,7 @@ def as_text(table: pa.Table, settings: NotebookSettings) -> tuple[pa.Array, list
         table: columns content and language, and `notebook_problem` where a corpus has written notebooks as text.
     """
     problems: list[str | None] = [None] * table.num_rows
-    contents = table["content"].combine_chunks()
-    contents = pa.concat_arrays(contents.chunks) if isinstance(contents, pa.ChunkedArray) else contents
+    contents = one_chunk(table["content"])
     for place in np.flatnonzero(pc.is_null(contents).to_numpy(zero_copy_only=False)).tolist():
         problems[place] = NO_CONTENT
     done = CONVERTED in table.column_names

@@ -77,14 +77,9 @@ def set_part(task: Task) -> Task:
             columns["content"] = as_text(table, notebooks)[0]
             columns |= {"probability": extra["probability"], "round": extra["round"]}
             missing = pa.nulls(table.num_rows)
-            rows = [_whole(columns.get(field.name, missing).cast(field.type)) for field in schema]
-            writer.write_table(pa.Table.from_arrays(rows, schema=schema))
+            rows = [columns.get(field.name, missing).cast(field.type) for field in schema]
+            writer.write_table(pa.Table.from_arrays(rows, schema=schema).combine_chunks())
             written += table.num_rows
     if written != len(places):
         raise ConservationError(f"{task['out']}: expected {len(places)} documents written, got {written}")
     return {"rows": written}
-
-
-def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column

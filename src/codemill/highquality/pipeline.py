@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from codemill.corpus.assemble import check_output
-from codemill.engine import Engine, Task
+from codemill.engine import Task
 from codemill.highquality import classifier
 from codemill.highquality.card import dataset_card
 from codemill.highquality.documents import Documents, pool
@@ -17,32 +16,17 @@ from codemill.highquality.rounds import Outcome, Rounds
 from codemill.highquality.settings import HighQualityRecipe
 from codemill.highquality.values import annotators_for, check_columns, value_part
 from codemill.highquality.write import tally, write_source
-from codemill.report.summary import Stage
 from codemill.schema import digest
+from codemill.stages import Timed
 from codemill.store import Store
 
-T = TypeVar("T")
 VERSION = "1"  # raise it when values, draws or rounds change for the same recipe
 SUMMARY = "highquality.json"
 
 
 @dataclass
-class HighQuality:
-    """A recipe on its way through its stages.
-
-    Attributes:
-        recipe: what to do.
-        engine: where it runs.
-        say: told (stage, one line, seconds) when a stage is done, and after every round.
-        begin: told a stage's name when it begins.
-        stages: what was done, with timings.
-    """
-
-    recipe: HighQualityRecipe
-    engine: Engine
-    say: Callable[[str, str, float], None] = lambda *_: None
-    begin: Callable[[str], None] = lambda _: None
-    stages: list[Stage] = field(default_factory=list)
+class HighQuality(Timed[HighQualityRecipe]):
+    """A recipe on its way through its stages; `say` is told of every round, too."""
 
     def __post_init__(self) -> None:
         classifier.require()
@@ -66,16 +50,6 @@ class HighQuality:
                 self._remove_sets()
             made = {name: self._source(name, documents) for name in self.recipe.source}
             return self._conclude(documents, made)
-
-    def stage(self, name: str, work: Callable[[], tuple[T, str]]) -> T:
-        """Do a stage's work, which gives its result and one line on it."""
-        self.begin(name)
-        start = time.perf_counter()
-        result, detail = work()
-        seconds = time.perf_counter() - start
-        self.stages.append(Stage(name, round(seconds, 3), detail))
-        self.say(name, detail, seconds)
-        return result
 
     def _look(self) -> tuple[Documents, str]:
         """Values of all documents, computed where no earlier run has."""

@@ -21,6 +21,7 @@ from codemill.errors import RecipeError
 from codemill.highquality.inputs import CONVERTED, NEEDED, Part, as_text, batches, notebook_places
 from codemill.recipe import NotebookSettings
 from codemill.store import Store
+from codemill.tables import one_chunk
 
 BASE = pa.schema(
     [
@@ -102,9 +103,7 @@ def value_part(task: Task) -> Task:
         base = table.select([name for name in BASE.names if name != "problem"])
         base = base.append_column("problem", pa.array(problems, pa.string())).cast(BASE)
         usable = np.array([problem is None for problem in problems], dtype=np.bool_)
-        values = {
-            column: table[flat(column)].combine_chunks() if flat(column) in present else None for column in columns
-        }
+        values = {column: one_chunk(table[flat(column)]) if flat(column) in present else None for column in columns}
         for name, params in annotate.items():
             whole = name in lacking
             rows = np.flatnonzero(usable) if whole else np.array([p for p in notebook_places(table) if usable[p]], int)
@@ -162,5 +161,4 @@ def _merged(old: pa.Array | None, new: pa.Array, rows: np.ndarray, count: int) -
     placed = new.take(pa.array(index, mask=index < 0))
     if old is None:
         return placed
-    old = pa.concat_arrays(old.chunks) if isinstance(old, pa.ChunkedArray) else old
     return pc.if_else(here, placed, old.cast(new.type))

@@ -2,6 +2,8 @@
 
 import io
 import re
+from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +12,7 @@ import pyarrow.parquet as pq
 from codemill.engine import list_urls, plain_url
 from codemill.errors import InputError
 from codemill.schema import blob_id
-from codemill.sources.base import find_places
+from codemill.sources.base import find_places, split_ranges
 
 PARQUET = re.compile(r"\.(parquet|parq)$", re.IGNORECASE)
 JSON_LINES = re.compile(r"\.(jsonl|ndjson|json)(\.(zst|gz))?$", re.IGNORECASE)
@@ -69,6 +71,15 @@ def _remote(url: str, inside: re.Pattern[str] | None) -> list[File]:
     found = list_urls(f"{plain.rstrip('/')}/{url[len(plain) :]}" if folder else url)
     chosen = (one for one in found if not folder or inside is None or inside.search(plain_url(one[0])[0]))
     return sorted(File(place, size, "") for place, size in chosen)
+
+
+def row_ranges(metadata: pq.FileMetaData, limit_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """Cut a Parquet file at row groups into ranges of rows (start, stop, bytes), each within the limit where it can."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    rows = list(accumulate((group.num_rows for group in groups), initial=0))
+    for first, last, weight in split_ranges([one.total_byte_size for one in groups], limit_bytes, len(groups) + 1):
+        if rows[last] > rows[first]:
+            yield rows[first], rows[last], weight
 
 
 def footer_state(metadata: pq.FileMetaData) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,10 +19,10 @@ import pyarrow.parquet as pq
 from codemill.engine import list_urls, plain_url
 from codemill.recipe import IngestSettings, TableSource
 from codemill.schema import digest
-from codemill.sources.base import RowBuffer, Unit, clean_text, find_places, load_facts, split_ranges
+from codemill.sources.base import RowBuffer, Unit, clean_text, find_places, load_facts
 from codemill.sources.columns import Mapping, Place, finish, json_columns, json_rows, load_layouts, map_schema, unfold
 from codemill.sources.directories import list_entries
-from codemill.sources.files import PARQUET, TABLE, footer_state
+from codemill.sources.files import PARQUET, TABLE, footer_state, row_ranges
 from codemill.sources.lines import BROKEN, LINE_LIMIT, lines, open_location, unpacked
 
 BATCH_BYTES = 16_000_000
@@ -109,12 +108,8 @@ class TableReader:
             return
         map_schema(self.layouts, schema, location)
         state = digest((state, footer_state(metadata)))  # remote files have no time of change
-        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        rows = np.cumsum([0, *(group.num_rows for group in groups)])
-        sizes = [group.total_byte_size for group in groups]
-        for first, last, weight in split_ranges(sizes, settings.shard_bytes, len(groups) + 1):
-            if rows[last] > rows[first]:
-                yield Unit(repo, "", location, state, int(rows[first]), int(rows[last]), weight)
+        for start, stop, weight in row_ranges(metadata, settings.shard_bytes):
+            yield Unit(repo, "", location, state, start, stop, weight)
 
     def _read_parquet(self, unit: Unit, place: Place, settings: IngestSettings) -> Iterator[pa.RecordBatch]:
         try:

@@ -4,19 +4,18 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codemill.engine import list_urls, open_url, plain_url
+from codemill.engine import list_urls, plain_url
 from codemill.errors import InputError
 from codemill.recipe import IngestSettings
 from codemill.schema import digest
-from codemill.sources.base import Unit, find_places, split_ranges
-from codemill.sources.files import PARQUET, footer_state
+from codemill.sources.base import Unit, find_places
+from codemill.sources.files import PARQUET, footer_state, row_ranges
+from codemill.sources.lines import open_location
 from codemill.web.records import Others, Record, read_records
 from codemill.web.settings import PAGE_COLUMNS, PageSettings, PagesSource, WarcSource
 from codemill.web.table import VERSION
@@ -25,7 +24,6 @@ EXPANSION = 5  # how much HTML weighs unpacked, about
 RANGED = (".warc.gz", ".wet.gz")  # one gzip member a record: may be read from the middle
 WARC = re.compile(r"\.(warc|wet|wat)(\.(gz|zst|lz4))?$", re.IGNORECASE)
 BATCH_ROWS = 512
-REMOTE = re.compile(r"^[a-z0-9]+://", re.IGNORECASE)
 
 
 class PageReader:
@@ -53,7 +51,7 @@ class PageReader:
     def read(self, unit: Unit, others: Others) -> Iterator[Record]:
         """The pages of a unit. A file that can't be opened is one record with a problem."""
         try:
-            stream = _open(unit.location)
+            stream = open_location(unit.location)
         except OSError:
             yield Record("", "", unit.start, None, problem="unreadable")
             return
@@ -67,7 +65,7 @@ class PageReader:
     def _files(self) -> Iterator[tuple[str, str, int, str]]:
         """Where the files are, their names, bytes, and when they were changed."""
         path, suffix = self.source.path, WARC if self.source.kind == "warc" else PARQUET
-        if REMOTE.match(path):
+        if "://" in path:
             for url, size in list_urls(path):
                 name = posixpath.basename(plain_url(url)[0])
                 if suffix.search(name):
@@ -107,7 +105,7 @@ class PageReader:
 
     def _row_units(self, location: str, name: str, state: str, settings: IngestSettings) -> Iterator[Unit]:
         try:
-            with _open(location) as stream:
+            with open_location(location) as stream:
                 table = pq.ParquetFile(stream)
                 metadata, schema = table.metadata, table.schema_arrow
         except (OSError, pa.ArrowException):
@@ -115,13 +113,8 @@ class PageReader:
             return
         self._columns(schema, location)
         state = digest((state, footer_state(metadata)))
-        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        rows = np.cumsum([0, *(group.num_rows for group in groups)])
-        for first, last, weight in split_ranges(
-            [group.total_byte_size for group in groups], settings.shard_bytes, len(groups) + 1
-        ):
-            if rows[last] > rows[first]:
-                yield Unit(name, "", location, state, int(rows[first]), int(rows[last]), weight)
+        for start, stop, weight in row_ranges(metadata, settings.shard_bytes):
+            yield Unit(name, "", location, state, start, stop, weight)
 
     def _rows(self, stream: BinaryIO, unit: Unit) -> Iterator[Record]:
         try:
@@ -157,7 +150,3 @@ class PageReader:
         if len(data) > self.page.max_bytes:
             return Record(url, date, number, None, len(data), problem="too_large")
         return Record(url, date, number, data, len(data), charset=charset, is_text=is_text)
-
-
-def _open(location: str) -> BinaryIO:
-    return open_url(location) if REMOTE.match(location) else Path(location).open("rb")
