@@ -1,6 +1,6 @@
 """The tasks of near-dedup that run in workers: write the shingles of a shard's files, walk a task's components.
 
-What they need is laid out in scratch files by `near.py`; a task itself only names them.
+What they need is laid out in scratch files by `layout.py`; a task itself only names them.
 """
 
 import numpy as np
