@@ -1,13 +1,11 @@
-"""The engine gives every task to some worker, brings back our errors as they were, and joins without losing rows."""
+"""The engine gives every task to some worker and brings back our errors as they were."""
 
 import os
 import time
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from codemill.engine import INLINE_WEIGHT, Engine, Join
+from codemill.engine import INLINE_WEIGHT, Engine
 from codemill.errors import EngineError, StoreError
 
 HEAVY = 10 * INLINE_WEIGHT
@@ -81,65 +79,3 @@ def test_a_worker_that_dies_is_an_error_not_a_hang():
     with pytest.raises(EngineError, match="worker") as caught:
         list(Engine(workers=2).map("tests.test_engine:crash", tasks(5), weight=HEAVY))
     assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def tables(tmp_path):
-    pq.write_table(pa.table({"id": ["a", "b", "c"], "kind": ["x", "y", "x"]}), tmp_path / "left.parquet")
-    pq.write_table(pa.table({"id": ["c", "a"], "n": [3, 1]}), tmp_path / "n.parquet")
-    pq.write_table(pa.table({"k": ["x", "y", "x"], "key": ["a", "b", "z"], "m": [7, 8, 9]}), tmp_path / "m.parquet")
-    return tmp_path
-
-
-def joined(engine, folder):
-    joins = [
-        Join([str(folder / "n.parquet")], {"id": "id"}, {"n": "n__value"}),
-        Join([str(folder / "m.parquet")], {"id": "key", "kind": "k"}, {"m": "m__value"}),
-    ]
-    table = engine.join([str(folder / "left.parquet")], ["id", "kind"], joins)
-    return table.sort_by("id").to_pydict()
-
-
-EXPECTED = {
-    "id": ["a", "b", "c"],
-    "kind": ["x", "y", "x"],
-    "n__value": [1, None, 3],
-    "m__value": [7, 8, None],
-}
-
-
-def test_join_keeps_every_left_row(tables):
-    assert joined(Engine(), tables) == EXPECTED
-
-
-def test_joins_here_and_on_a_cluster_are_the_same(tables):
-    class There(Engine):
-        def join(self, urls, columns, joins):
-            return self._join_there(urls, columns, joins)
-
-    assert joined(There(), tables) == EXPECTED
-
-
-def test_tables_that_were_written_together_need_no_lookup(tables, monkeypatch):
-    pq.write_table(pa.table({"id": ["a", "b", "c"], "n": [4, 5, 6]}), tables / "n.parquet")
-    pq.write_table(pa.table({"id": ["a", "b", "c"], "more": [7, 8, 9]}), tables / "more.parquet")
-    monkeypatch.setattr("codemill.engine.pc.index_in", None)
-    joins = [Join([str(tables / f"{name}.parquet")], {"id": "id"}, {name: f"{name}__value"}) for name in ("n", "more")]
-    table = Engine().join([str(tables / "left.parquet")], ["id"], joins)
-    assert table.to_pydict() == {"id": ["a", "b", "c"], "n__value": [4, 5, 6], "more__value": [7, 8, 9]}
-
-
-def test_a_key_twice_and_a_missing_file_are_one_line(tables):
-    pq.write_table(pa.table({"id": ["a", "a"], "n": [3, 1]}), tables / "n.parquet")
-    with pytest.raises(EngineError, match="expected each key once, got one twice"):
-        joined(Engine(), tables)
-    (tables / "n.parquet").unlink()
-    with pytest.raises(EngineError, match=r"join failed: .*n\.parquet"):
-        joined(Engine(), tables)
-
-
-def test_rows_without_a_key_join_nothing(tables):
-    pq.write_table(pa.table({"id": ["a", None]}), tables / "left.parquet")
-    pq.write_table(pa.table({"id": [None, "a"], "n": [3, 1]}), tables / "n.parquet")
-    join = Join([str(tables / "n.parquet")], {"id": "id"}, {"n": "n__value"})
-    assert Engine().join([str(tables / "left.parquet")], ["id"], [join])["n__value"].to_pylist() == [1, None]

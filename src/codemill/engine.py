@@ -1,7 +1,7 @@
 """The one module that knows a runner: Daft, on its native runner or on Ray.
 
-Two things are asked of it: run a function over independent tasks in worker processes, and join big tables by key. Both
-are Daft plans, so the same code runs embedded on a laptop and on a cluster. Processes rather than threads, since
+Two things are asked of it: run a function over independent tasks in worker processes, and read remote files. The first
+is a Daft plan, so the same code runs embedded on a laptop and on a cluster. Processes rather than threads, since
 tree-sitter's Python binding holds the GIL.
 """
 
@@ -24,9 +24,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from codemill.errors import CodemillError, EngineError, InputError, MissingExtra
 
@@ -34,21 +31,6 @@ Task = dict[str, Any]
 
 # Below this weight (bytes of content) the start of worker processes costs more than it gains.
 INLINE_WEIGHT = 8_000_000
-
-
-@dataclass(frozen=True)
-class Join:
-    """A left join with the rows of Parquet files.
-
-    Attributes:
-        urls: the files, at least one.
-        on: column of the left side -> column of the files, the keys.
-        columns: column of the files -> name in the result.
-    """
-
-    urls: Sequence[str]
-    on: dict[str, str]
-    columns: dict[str, str]
 
 
 @dataclass
@@ -101,38 +83,6 @@ class Engine:
                 raise getattr(importlib.import_module("codemill.errors"), reply["kind"], EngineError)(reply["message"])
             else:
                 raise EngineError(f"{function}: {reply['message']}")
-
-    def join(self, urls: Sequence[str], columns: Sequence[str], joins: Sequence[Join]) -> pa.Table:
-        """The columns of the files at `urls` with those of every join beside them, in no set order.
-
-        On this machine rows are looked up with Arrow, which holds little more than the result; where both sides list
-        the same keys in the same order, as tables do that were written together, nothing is looked up at all.
-
-        Raises:
-            EngineError: the join failed, or a joined table holds a key twice.
-        """
-        if self.runner == "native":
-            return _join_here(urls, columns, joins)
-        return self._join_there(urls, columns, joins)
-
-    def _join_there(self, urls: Sequence[str], columns: Sequence[str], joins: Sequence[Join]) -> pa.Table:
-        """The same as a plan that a cluster runs; a key that a joined table holds twice makes two rows there."""
-        daft = self._daft()
-        try:
-            frame = _read_parquet(daft, urls).select(*columns)
-            for join in joins:
-                keys = {name: f"__key{index}" for index, name in enumerate(join.on)}
-                right = [daft.col(theirs).alias(keys[ours]) for ours, theirs in join.on.items()]
-                right += [daft.col(name).alias(alias) for name, alias in join.columns.items()]
-                table = _read_parquet(daft, join.urls).select(*right)
-                frame = frame.join(table, left_on=list(keys), right_on=list(keys.values()), how="left")
-                frame = frame.exclude(*[key for key in keys.values() if key in frame.column_names])
-            table = frame.to_arrow()
-        except Exception as error:  # Daft's own errors share no base class
-            raise EngineError(f"join failed: {_first_line(error)}") from error
-        # Daft widens strings; the tables of the data model have narrow ones, and Arrow's kernels do not mix the two.
-        narrow = [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in table.schema]
-        return table.cast(pa.schema(narrow))
 
     def _width(self) -> int:
         if self.workers:
@@ -212,61 +162,10 @@ class _Worker:
             return json.dumps({"ok": False, "known": False, "message": f"{type(error).__name__}: {error} ({where})"})
 
 
-def _read_parquet(daft: Any, urls: Sequence[str]) -> Any:
-    # Daft takes every path for a pattern; a folder may be called `data[1]`.
-    plain = [plain_url(url) if "://" in url else (GLOB.sub(r"\\\g<0>", url), None) for url in urls]
-    return daft.read_parquet([url for url, _ in plain], io_config=plain[0][1])
-
-
-# -- joins on this machine -----------------------------------------------------------------------------------------
-
-
-def _join_here(urls: Sequence[str], columns: Sequence[str], joins: Sequence[Join]) -> pa.Table:
-    table = _read_tables(urls, columns)
-    for join in joins:
-        right = _read_tables(join.urls, list(dict.fromkeys([*join.on.values(), *join.columns])))
-        found = _lookup(table.select(list(join.on)), right.select(list(join.on.values())))
-        for name, alias in join.columns.items():
-            table = table.append_column(alias, right[name] if found is None else right[name].take(found))
-    return table
-
-
-def _read_tables(urls: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    """These columns of Parquet files, one file after the other."""
-    tables = []
-    for url in urls:
-        try:
-            fs, path = pafs.FileSystem.from_uri(url) if "://" in url else (pafs.LocalFileSystem(), url)
-            table = pq.read_table(path, columns=list(columns), filesystem=fs, partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            raise EngineError(f"join failed: {_first_line(error)}") from error
-        tables.append(table.select(columns))
-    return pa.concat_tables(tables)
-
-
-def _lookup(left: pa.Table, right: pa.Table) -> pa.ChunkedArray | None:
-    """For each left row the right row of the same keys, or null; None where row i is row i everywhere."""
-    ours, theirs = _key(left), _key(right)
-    if ours.equals(theirs) and not theirs.null_count:
-        return None
-    theirs = theirs.combine_chunks()
-    found = pc.index_in(ours, value_set=theirs, skip_nulls=True)
-    if pc.count_distinct(theirs, mode="only_valid").as_py() != len(theirs) - theirs.null_count:
-        raise EngineError("join failed: expected each key once, got one twice")
-    return found
-
-
-def _key(table: pa.Table) -> pa.ChunkedArray:
-    if table.num_columns == 1:
-        return table.column(0)
-    return pa.chunked_array(pc.binary_join_element_wise(*table.columns, "\0"), pa.string())
-
-
 # -- remote files ------------------------------------------------------------------------------------------------
 
 # Arrow's way of naming an S3 server in a URL; a lone `?` is a wildcard.
 QUERY = re.compile(r"\?(?=[a-z_]+=)")
-GLOB = re.compile(r"[][{}*?\\]")
 
 
 def plain_url(url: str) -> tuple[str, Any]:
