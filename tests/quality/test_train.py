@@ -1,6 +1,7 @@
 """Fitting: a scorer learns what the ratings say, says the same when fitted twice, and is measured on unseen groups."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from codemill.quality.rubric import ASPECTS
 pytest.importorskip("lightgbm", reason="needs the extra `train`")
 pytest.importorskip("sklearn", reason="needs the extra `train`")
 
-from codemill.quality import fitting, metrics, reference, train
+from codemill.quality import fitting, metrics, reference, train, trees
 
 WORDS = ("total", "count", "index", "buffer", "value", "result", "items", "width", "height", "name")
 
@@ -95,9 +96,9 @@ def test_forests_say_what_lightgbm_says():
         lightgbm.LGBMClassifier(**{**fitting.FOREST, "n_estimators": 20}).fit(x, x[:, 2] > 0.3),
     ]
     a = fitting.export_forests(models)
-    got = reference.forest(
-        x, a["node_feature"], a["node_threshold"], a["node_left"], a["roots"], a["forests"], a["bases"]
-    )
+    got = trees.walk(x, trees.plant(SimpleNamespace(**a)))
+    one = trees.walk(x[7:8], trees.plant(SimpleNamespace(**a)))
+    assert np.array_equal(got[7:8], one)
     expected = [models[0].booster_.predict(x), models[1].booster_.predict(x, raw_score=True)]
     assert np.abs(got - np.column_stack(expected)).max() < 1e-4
 

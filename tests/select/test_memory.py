@@ -89,7 +89,9 @@ def write_history(root, count):
         marks = table(sketches.schema(), blob_id=blobs, shingles=pa.array([9] * SHARD), bands=lists)
         shard = f"{number:03d}"
         store.write(f"occurrences/{shard}.parquet", rows)
-        store.write(f"commit/{shard}.parquet", table(CommitTable.schema(), occurrence_id=ids, language=spoken, **values))
+        store.write(
+            f"commit/{shard}.parquet", table(CommitTable.schema(), occurrence_id=ids, language=spoken, **values)
+        )
         store.write(f"minhash/{shard}.parquet", marks)
         store.write_json(f"ingested/{shard}.json", {"occurrences": SHARD})
 

@@ -1,7 +1,6 @@
 """The parts of the reference scorer, each fitted to rated files and each exported as the arrays that scoring reads."""
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -9,18 +8,16 @@ from numpy.typing import NDArray
 
 from codemill.errors import MissingExtra
 from codemill.quality import features
-from codemill.quality.reference import RANK_LIMIT
 
 Floats = NDArray[Any]
 
-KNOTS = 33
 PROJECTIONS = 64
-TEXT_RIDGE, KERNEL_RIDGE = 0.15, 0.15
-LANGUAGE_SHARE = 0.1  # what files of one language share, in both kernels
-DENSE_WIDTH, LATENT_WIDTH = 0.4, 0.15  # of the Gaussian kernel, per mean squared difference
+TEXT_RIDGE = 0.15
+DENSE_COLUMNS = 4096
+LANGUAGE_SHARE = 0.1  # what files of one language share
 FOREST = {
-    "n_estimators": 300, "learning_rate": 0.03, "num_leaves": 15, "min_child_samples": 15, "colsample_bytree": 0.25,
-    "subsample": 0.7, "subsample_freq": 1, "reg_lambda": 5, "n_jobs": 1, "verbose": -1,
+    "n_estimators": 600, "learning_rate": 0.03, "num_leaves": 31, "min_child_samples": 10, "colsample_bytree": 0.25,
+    "subsample": 0.7, "subsample_freq": 1, "reg_lambda": 5, "extra_trees": True, "n_jobs": 1, "verbose": -1,
 }  # fmt: skip
 
 
@@ -49,6 +46,19 @@ def sparse() -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingExtra("fitting a scorer", "train") from error
     return scipy.sparse, randomized_svd
+
+
+def positive_solver() -> Any:
+    """scipy.linalg.solve.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        from scipy.linalg import solve as solver
+    except ImportError as error:
+        raise MissingExtra("fitting a scorer", "train") from error
+    return solver
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,22 @@ def weigh(counts: Any, idf: Floats) -> Any:
     return (module.diags(1 / norms) @ out).astype(np.float32).tocsr()
 
 
+def gram(rows: Any) -> Floats:
+    """Products of all pairs of sparse rows: float32[N, N].
+
+    A sparse product's cost is the sum of squares of the columns' sizes, and a few columns make most of it: those are
+    multiplied as dense ones.
+    """
+    sizes = np.bincount(rows.indices, minlength=rows.shape[1])
+    crowded = np.zeros(rows.shape[1], bool)
+    crowded[np.argsort(-sizes, kind="stable")[:DENSE_COLUMNS]] = True
+    dense = rows[:, np.flatnonzero(crowded)].toarray()
+    rest = rows[:, np.flatnonzero(~crowded)]
+    out = dense @ dense.T
+    out += (rest @ rest.T).toarray()
+    return np.asarray(out, np.float32)
+
+
 def quantize(weights: Floats) -> tuple[Floats, Floats]:
     """Columns as int8 and their scales, for `reference.expand`: finer steps for small weights, which most are."""
     scale = (np.abs(weights).max(axis=0) + 1e-12) / 127**2
@@ -124,46 +150,16 @@ def projection(tokens: Any, seed: int) -> Floats:
     return out
 
 
-def rank_tables(values: Floats, weights: Floats) -> tuple[Floats, Floats, float]:
-    """Knots of each column, its weighted normal scores there as steps of an integer grid, and a step's square."""
-    places = np.linspace(0, 1, 257)
-    normal = np.array([NormalDist().inv_cdf(p) for p in np.clip(places, 1e-3, 1 - 1e-3)])
-    normal = np.clip(normal, -RANK_LIMIT, RANK_LIMIT)
-    knots = np.full((values.shape[1], KNOTS), np.inf, np.float32)
-    ranks = np.zeros((values.shape[1], KNOTS))
-    for j in range(values.shape[1]):
-        quantiles = np.quantile(values[:, j], places).astype(np.float32)
-        distinct, inverse = np.unique(quantiles, return_inverse=True)
-        score = np.bincount(inverse, normal) / np.bincount(inverse)
-        chosen = np.unique(np.linspace(0, len(distinct) - 1, KNOTS).astype(int))
-        knots[j, : len(chosen)], ranks[j, : len(chosen)] = distinct[chosen], score[chosen]
-        spread = float(np.interp(values[:, j], distinct, score).std())
-        # A measure that hardly varies would otherwise weigh as much as any when it does.
-        ranks[j] *= weights[j] / max(spread, 0.5) if spread > 0.05 else 0.0
-    factor = 127 / max(float(np.abs(ranks).max()), 1e-9)
-    return knots, (ranks * factor).astype(np.float32), factor**-2
-
-
-def kernel_weights(measures: int) -> Floats:
-    """What the Gaussian kernel multiplies the difference of each measure and each projection by."""
-    dense, latent = np.sqrt(DENSE_WIDTH / measures), np.sqrt(LATENT_WIDTH / PROJECTIONS)
-    return np.concatenate([np.full(measures, dense), np.full(PROJECTIONS, latent)])
-
-
-def gaussian(points: Floats, step: float) -> Floats:
-    """Gram matrix of the Gaussian kernel on `reference.to_points`: float32[N, N]."""
-    norms = (points**2).sum(axis=1)
-    squared = norms[:, None] + norms[None, :] - 2 * points @ points.T
-    return np.asarray(np.exp(-np.float32(step) * squared), np.float32)
-
-
 def solve(gram: Floats, targets: Floats, rows: NDArray[Any], ridge: float) -> tuple[Floats, Floats]:
-    """Dual coefficients of a ridge regression on some rows (zeros elsewhere), and the targets' means."""
-    a = gram[np.ix_(rows, rows)].astype(np.float64)
+    """Dual coefficients of a ridge regression on some rows (zeros elsewhere), and the targets' means.
+
+    In single precision: the ridge bounds the condition, and what is fitted is noisy by far more.
+    """
+    a = gram[np.ix_(rows, rows)].astype(np.float32)
     a[np.diag_indices_from(a)] += ridge
     mean = targets[rows].mean(axis=0)
     out = np.zeros((len(gram), targets.shape[1]))
-    out[rows] = np.linalg.solve(a, targets[rows] - mean)
+    out[rows] = positive_solver()(a, (targets[rows] - mean).astype(np.float32), assume_a="pos", overwrite_a=True)
     return out, mean
 
 
@@ -176,36 +172,27 @@ def language_sums(alphas: Floats, codes: NDArray[np.int64], languages: int, mean
 
 
 @dataclass(frozen=True)
-class Opinions:
-    """First opinions, fitted: what `Arrays` needs of them, in float."""
+class Text:
+    """First opinions, fitted: dual coefficients (float64[N, R]), and terms of the languages."""
 
-    text: Floats  # dual coefficients, float64[N, R]
-    text_language: Floats
-    kernel: Floats
-    kernel_language: Floats
+    alphas: Floats
+    language: Floats  # float32[languages + 1, R]
+
+    def judge(self, gram: Floats, rows: NDArray[Any], codes: NDArray[np.int64]) -> Floats:
+        """First opinions on some rows, by the Gram matrix: float32[rows, R]."""
+        return np.asarray(gram[rows] @ self.alphas + self.language[codes[rows]], np.float32)
 
 
-def fit_opinions(  # noqa: PLR0917 - eight parameters is the house limit
-    grams: tuple[Floats, Floats], targets: Floats, nonzero: NDArray[np.bool_], split: int, rows: NDArray[Any],
+def fit_text(  # noqa: PLR0917 - eight parameters is the house limit
+    gram: Floats, targets: Floats, nonzero: NDArray[np.bool_], split: int, rows: NDArray[Any],
     codes: NDArray[np.int64], languages: int,
-) -> Opinions:  # fmt: skip
-    """Fits both kernels on some rows; the targets from `split` on are learned from files that are not zero alone."""
-    parts = []
-    same = codes[:, None] == codes[None, :]
-    for gram, ridge in zip(grams, (TEXT_RIDGE, KERNEL_RIDGE), strict=True):
-        full = gram + LANGUAGE_SHARE * same.astype(np.float32)
-        first, mean = solve(full, targets[:, :split], rows, ridge)
-        second, rest = solve(full, targets[:, split:], rows[nonzero[rows]], ridge)
-        alphas = np.hstack([first, second])
-        parts += [alphas, language_sums(alphas, codes, languages, np.concatenate([mean, rest]))]
-    return Opinions(*parts)
-
-
-def judge(grams: tuple[Floats, Floats], fitted: Opinions, rows: NDArray[Any], codes: NDArray[np.int64]) -> Floats:
-    """First opinions on some rows, by the Gram matrices: float32[rows, 2 R]."""
-    text = grams[0][rows] @ fitted.text + fitted.text_language[codes[rows]]
-    kernel = grams[1][rows] @ fitted.kernel + fitted.kernel_language[codes[rows]]
-    return np.hstack([text, kernel]).astype(np.float32)
+) -> Text:  # fmt: skip
+    """Ridge regressions on some rows; the targets from `split` on are learned from files that are not zero alone."""
+    full = gram + LANGUAGE_SHARE * (codes[:, None] == codes[None, :]).astype(np.float32)
+    first, mean = solve(full, targets[:, :split], rows, TEXT_RIDGE)
+    second, rest = solve(full, targets[:, split:], rows[nonzero[rows]], TEXT_RIDGE)
+    alphas = np.hstack([first, second])
+    return Text(alphas, language_sums(alphas, codes, languages, np.concatenate([mean, rest])))
 
 
 def language_facts(codes: NDArray[np.int64], zero: NDArray[np.bool_], overall: Floats, languages: int) -> Floats:

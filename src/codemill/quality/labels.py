@@ -25,6 +25,7 @@ SHIPPED = pa.schema(
         ("reusability", pa.int8()),
         ("zero", pa.string()),  # data, config, trivial, generated; null where the rating is not 0
         ("rubric", pa.int32()),
+        ("set", pa.int8()),  # 1, which figures are about; 2, our own, rated to teach
     ]
 )
 

@@ -2,14 +2,14 @@
 
 How a file is judged, in order:
 1. `features.extract` measures its first 7,000 characters; n-grams of bytes and tokens are hashed and weighed (TF-IDF).
-2. Ridge regressions on the n-grams, and a kernel machine on the ranks of the measures and of a latent semantic
-   projection of the tokens, give first opinions.
+2. Ridge regressions on the n-grams give first opinions. A kernel machine gives second ones: from the ranks of the
+   measures and of a latent semantic projection of the tokens, the language and the first opinions, by a distance that
+   was learned.
 3. Boosted trees judge by the measures and those opinions: the chance that the zero rule holds, the overall rating if it
    does not, and the aspects.
 4. The two are combined: a likely zero pulls the rating to 0.
 
-Every sum whose order a batch could change is a sum of small integers, which floats hold exactly: a file's rating does
-not depend on its company.
+A file's rating does not depend on its company: no sum is taken in an order that a batch could change.
 """
 
 import json
@@ -17,30 +17,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from codemill.errors import InputError
-from codemill.lexer import jit
 from codemill.quality import features, kernels
-from codemill.quality.kernels import Array
+from codemill.quality import machine as machines
+from codemill.quality.machine import LANES, Machine, Space
 from codemill.quality.scorer import SCHEMA, as_list, languages_of
 from codemill.quality.stored import StoredArrays, read_card
+from codemill.quality.trees import Forests, plant, walk
 
 Floats = NDArray[Any]
 
 _ROWS = 256  # files judged at once: bounds memory
-RANK_LIMIT = 2.5  # normal scores are cut here
-_LANES = 16  # rows of weights are filled up to a multiple of this: whole vector registers
-_BITS = 12
 
 
 @dataclass(frozen=True)
 class Arrays(StoredArrays):
-    """The fitted model. Sizes: F measures, L projections, R first opinions, N rated files, K knots, T nodes."""
+    """The fitted model.
+
+    Sizes: F measures, L projections, C languages, R opinions, D dimensions, N supports, K knots, T nodes.
+    """
 
     what: ClassVar[str] = "a fitted reference model"
 
@@ -52,12 +53,13 @@ class Arrays(StoredArrays):
     token_scale: Floats  # float32[R + L]
     text_language: Floats  # float32[languages + 1, R]: mean and language terms; the last row is for unknown ones
     knots: Floats  # float32[F + L, K], padded with infinity
-    ranks: Floats  # float32[F + L, K]: normal scores at the knots, times what the kernel weighs the measure by
-    supports: Floats  # int8[N, F + L]
-    steps: Floats  # float32[1]: squared distance of one step of the integers
+    ranks: Floats  # float32[F + L, K]: normal scores at the knots, each measure's scaled to a spread of one
+    metric: Floats  # float16[F + L + C + R, D]: measures, languages and first opinions times this are points
+    supports: Floats  # int8[N, D]
+    reach: Floats  # float32[1]: distance at which nearness has fallen to 1/e
     alphas: Floats  # float16[N, R]
     alpha_scale: Floats  # float32[R]
-    kernel_language: Floats  # float32[languages + 1, R]
+    kernel_mean: Floats  # float32[R]
     language_facts: Floats  # float32[languages + 1, 2]: share of zeros, mean rating of the rest
     node_feature: Floats  # int16[T]; -1 is a leaf
     node_threshold: Floats  # float32[T]; a leaf's value
@@ -117,13 +119,11 @@ class ReferenceScorer:
         texts = np.zeros((len(contents), a.token_scale.shape[0]), np.float32)
         for i, content in enumerate(contents):
             self._read(content, languages[i], measures[i], texts[i])
-        latent = texts[:, a.character_scale.shape[0] :]
         opinions = texts[:, : a.character_scale.shape[0]] + a.text_language[codes]
-        points = to_points(np.hstack([measures, latent]), a.knots, a.ranks)
-        second = kernel_opinions(points, self._machine, a, codes)
+        values = np.hstack([measures, texts[:, a.character_scale.shape[0] :]])
+        second = kernel_opinions(values, codes, opinions, self._kernel, a)
         inputs = np.hstack([measures, opinions, second, a.language_facts[codes]]).astype(np.float32)
-        raw = forest(inputs, a.node_feature, a.node_threshold, a.node_left, a.roots, a.forests, a.bases)
-        return decode(raw, self.card["decode"])
+        return decode(walk(inputs, self._trees), self.card["decode"])
 
     def _read(self, content: bytes | str, language: str, measures: Floats, texts: Floats) -> None:
         a, s = self._arrays, self._scratch
@@ -144,14 +144,18 @@ class ReferenceScorer:
         return squares(self._arrays.character_weights), squares(self._arrays.token_weights)
 
     @cached_property
-    def _machine(self) -> "Machine":
-        return machine(self._arrays)
+    def _trees(self) -> Forests:
+        return plant(self._arrays)
+
+    @cached_property
+    def _kernel(self) -> tuple[Space, Machine]:
+        return ready(self._arrays)
 
 
 def squares(steps: Floats) -> Floats:
     """Weights without their scale, int16: the square of each integer, with its sign; rows filled up to whole lanes."""
     whole = steps.astype(np.int16)
-    return np.pad(whole * np.abs(whole), ((0, 0), (0, -whole.shape[1] % _LANES)))
+    return np.pad(whole * np.abs(whole), ((0, 0), (0, -whole.shape[1] % LANES)))
 
 
 def expand(steps: Floats, scale: Floats) -> Floats:
@@ -160,42 +164,19 @@ def expand(steps: Floats, scale: Floats) -> Floats:
     return np.asarray(whole * np.abs(whole) * scale)
 
 
-def to_points(values: Floats, knots: Floats, ranks: Floats) -> Floats:
-    """Measures as the kernel sees them: normal scores of their ranks, weighted, as whole numbers in float32."""
-    out = np.zeros(values.shape, np.float32)
-    _interpolate(values.astype(np.float32), knots, ranks, out)
-    return out
+def ready(a: Arrays) -> tuple[Space, Machine]:
+    """The kernel machine from its stored arrays."""
+    made = machines.ready(a.supports, a.alphas, float(a.reach[0]))
+    return Space(a.knots, a.ranks, a.metric.astype(np.float32)), made
 
 
-class Machine(NamedTuple):
-    """The kernel machine, made ready: numbers of rows are even, and rows of `alphas` filled up to full lanes."""
-
-    supports: Floats  # int8[N, F + L]
-    norms: Floats  # int32[N]: squared lengths
-    alphas: Floats  # float32[N, lanes]
-    low: Floats  # float32[2**12]: exp of a squared distance's lower bits
-    high: Floats  # the same of its higher bits
-
-
-def machine(a: Arrays) -> Machine:
-    """Tables of the kernel machine. Squared distances are whole numbers, so exp comes from two tables."""
-    rows, width = a.supports.shape
-    supports = np.pad(a.supports, ((0, rows % 2), (0, 0)))
-    norms = (supports.astype(np.int32) ** 2).sum(axis=1, dtype=np.int32)
-    alphas = np.pad(a.alphas.astype(np.float32), ((0, rows % 2), (0, -a.alphas.shape[1] % _LANES)))
-    step, farthest = float(a.steps[0]), (2 * 127) ** 2 * width
-    low = np.exp(-step * np.arange(1 << _BITS))
-    high = np.exp(-step * (1 << _BITS) * np.arange((farthest >> _BITS) + 1))
-    return Machine(supports, norms, alphas, low.astype(np.float32), high.astype(np.float32))
-
-
-def kernel_opinions(points: Floats, m: Machine, a: Arrays, codes: NDArray[np.int64]) -> Floats:
-    """What a Gaussian kernel machine says: float32[rows, R]."""
-    rows = len(points)
-    whole = np.pad(points.astype(np.int8), ((0, -rows % 4), (0, 0)))
-    out = np.zeros((len(whole), m.alphas.shape[1]), np.float32)
-    _gaussian(whole, m, out)
-    return np.asarray(out[:rows, : a.alphas.shape[1]] * a.alpha_scale + a.kernel_language[codes])
+def kernel_opinions(
+    values: Floats, codes: NDArray[np.int64], opinions: Floats, kernel: tuple[Space, Machine], a: Arrays
+) -> Floats:
+    """Second opinions, from measures and projections (float32[rows, F + L]) and first ones: float32[rows, R]."""
+    space, made = kernel
+    points = machines.to_points(values, codes, opinions, space)
+    return np.asarray(machines.opinions_of(points, made, a.alphas.shape[1]) * a.alpha_scale + a.kernel_mean)
 
 
 def decode(raw: Floats, settings: dict[str, float]) -> Floats:
@@ -214,87 +195,3 @@ def fingerprint(arrays: Arrays, card: dict[str, Any]) -> str:
     """A name for model, feature version and settings, from their bytes."""
     settings = json.dumps([card["languages"], card["decode"], card["features"]])
     return f"reference-{features.VERSION}-{arrays.hash_with(settings)}"
-
-
-@jit
-def _interpolate(values: Array, knots: Array, ranks: Array, out: Array) -> None:
-    for i in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            v = values[i, j]
-            low, high = 0, knots.shape[1]
-            while low < high:
-                middle = (low + high) // 2
-                if knots[j, middle] <= v:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low == 0:
-                r = ranks[j, 0]
-            elif low == knots.shape[1] or knots[j, low] == np.inf:
-                r = ranks[j, low - 1]
-            else:
-                share = (v - knots[j, low - 1]) / (knots[j, low] - knots[j, low - 1])
-                r = ranks[j, low - 1] + share * (ranks[j, low] - ranks[j, low - 1])
-            out[i, j] = np.rint(r)
-
-
-@jit
-def _product(x: Array, y: Array) -> Array:
-    return np.int32(np.int32(x) * np.int32(y))
-
-
-@jit
-def _gaussian(points: Array, m: Machine, out: Array) -> None:
-    # Four files by two supports at a time keeps all eight sums in registers. One thread, unlike a matrix product by
-    # BLAS, whose threads would fight with those of the processes beside this one.
-    sums = np.zeros((4, 2), np.int32)
-    for i in range(0, points.shape[0], 4):
-        own = np.zeros(4, np.int32)
-        for r in range(4):
-            for k in range(points.shape[1]):
-                own[r] += _product(points[i + r, k], points[i + r, k])
-        for j in range(0, m.supports.shape[0], 2):
-            a0, a1, a2, a3 = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-            b0, b1, b2, b3 = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-            for k in range(points.shape[1]):
-                v, w = m.supports[j, k], m.supports[j + 1, k]
-                a0 = np.int32(a0 + _product(points[i, k], v))
-                a1 = np.int32(a1 + _product(points[i + 1, k], v))
-                a2 = np.int32(a2 + _product(points[i + 2, k], v))
-                a3 = np.int32(a3 + _product(points[i + 3, k], v))
-                b0 = np.int32(b0 + _product(points[i, k], w))
-                b1 = np.int32(b1 + _product(points[i + 1, k], w))
-                b2 = np.int32(b2 + _product(points[i + 2, k], w))
-                b3 = np.int32(b3 + _product(points[i + 3, k], w))
-            sums[0, 0], sums[1, 0], sums[2, 0], sums[3, 0] = a0, a1, a2, a3
-            sums[0, 1], sums[1, 1], sums[2, 1], sums[3, 1] = b0, b1, b2, b3
-            for c in range(2):
-                for r in range(4):
-                    d = own[r] + m.norms[j + c] - 2 * sums[r, c]
-                    near = m.high[d >> _BITS] * m.low[d & ((1 << _BITS) - 1)]
-                    for q in range(out.shape[1]):
-                        out[i + r, q] += near * m.alphas[j + c, q]
-
-
-@jit
-def forest(  # noqa: PLR0917 - eight parameters is the house limit
-    inputs: Array,
-    node_feature: Array,
-    node_threshold: Array,
-    node_left: Array,
-    roots: Array,
-    forests: Array,
-    bases: Array,
-) -> Any:
-    """Sums of the trees' leaves by forest: float32[rows, forests]."""
-    out = np.zeros((inputs.shape[0], bases.shape[0]), np.float32)
-    for f in range(bases.shape[0]):
-        out[:, f] = bases[f]
-        # Trees outside, rows inside: a tree's nodes stay in the cache, and walks of several rows overlap.
-        for t in range(forests[f], forests[f + 1]):
-            for i in range(inputs.shape[0]):
-                node = roots[t]
-                while node_feature[node] >= 0:
-                    node = node_left[node] + (inputs[i, node_feature[node]] > node_threshold[node])
-                out[i, f] += node_threshold[node]
-    return out

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from codemill.errors import InputError
 from codemill.quality.commits.measures import BITS, VERSION, hashed_words, measure
-from codemill.quality.reference import decode, forest
+from codemill.quality.reference import decode
 from codemill.quality.scorer import SCHEMA, as_list
 from codemill.quality.stored import CARD, StoredArrays, read_card
+from codemill.quality.trees import plant, walk
 
 Floats = NDArray[Any]
 NAME = "commits"
@@ -138,7 +139,7 @@ def judge(a: Arrays, measures: Floats, counts: Floats, settings: dict[str, float
     said = weigh(counts, a.idf) @ a.words[:-1] + a.words[-1]
     looks = kernel(ranks(measures, a.knots, a.scale), a.supports) @ a.alphas[:-1] + a.alphas[-1]
     rows = inputs(measures, np.hstack([said, looks]))
-    return decode(forest(rows, a.node_feature, a.node_threshold, a.node_left, a.roots, a.forests, a.bases), settings)
+    return decode(walk(rows, plant(a)), settings)
 
 
 def fingerprint(arrays: Arrays, card: dict[str, Any]) -> str:
