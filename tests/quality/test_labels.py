@@ -1,6 +1,7 @@
 """The ratings that ship name nothing but blobs, and come back together with their contents."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pygit2
 import pytest
 
@@ -12,7 +13,13 @@ def test_shipped_labels_hold_what_the_data_card_says():
     labels = load_labels()
     assert labels.schema.equals(SHIPPED)
     assert labels.num_rows == len(set(labels["git_blob"].to_pylist())) > 5_000
-    for row in labels.slice(0, 500).to_pylist():
+    assert pc.value_counts(labels["set"]).to_pylist() == [
+        {"values": 1, "counts": 5_320},
+        {"values": 2, "counts": 14_017},
+    ]
+    first, second = (set(labels.filter(pc.equal(labels["set"], which))["group"].to_pylist()) for which in (1, 2))
+    assert (len(first), len(second), len(first & second)) == (427, 873, 421)
+    for row in labels.slice(5_000, 800).to_pylist():
         assert 0 <= row["overall"] <= 10
         assert (row["zero"] is not None) == (row["overall"] == 0)
         assert len(row["git_blob"]) == 40

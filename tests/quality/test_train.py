@@ -86,6 +86,13 @@ def test_cross_validation_never_splits_a_group(labels):
     assert "line statistics" in table
 
 
+def test_later_sets_teach_but_do_not_judge(labels):
+    sets = pa.array([1 if i % 24 < 12 else 2 for i in range(240)], pa.int8())
+    table, predictions = train.cross_validate(labels.append_column("set", sets), number=2, baselines=False)
+    assert table["reference"]["files"] == 120
+    assert np.abs(predictions[:, 0] - labels["overall"].to_numpy()).mean() < 1
+
+
 def test_forests_say_what_lightgbm_says():
     import lightgbm
 
