@@ -31,6 +31,8 @@ LINE = st.sampled_from(
         "",
         "  a",
         "=======",
+        NO_NEWLINE,
+        f"\\{NO_NEWLINE}",
         "<<<<<<< SEARCH",
         ">>>>>>> REPLACE",
         "```",

@@ -1,6 +1,7 @@
 """Changes as text to be predicted, in three forms, and the way back: a predicted change applied to a snapshot.
 
-Contents are handled as lines. A last line without a newline is followed by git's mark, so that every form keeps it.
+Contents are handled as lines. A last line without a newline is followed by git's mark, so that every form keeps it; a
+line of a content that reads like the mark gets one more backslash in the forms that show whole lines.
 Bytes that are no UTF-8 travel as surrogates, so that a content always comes back as it was.
 """
 
@@ -16,6 +17,8 @@ Read = Callable[[str], str]
 
 NO_NEWLINE = "\\ No newline at end of file"
 LETTERS = {"add": "A", "modify": "M", "delete": "D", "rename": "R"}
+_MISSING = "\n\0"  # stands for the mark among lines; no line is this
+_LIKE_MARK = re.compile(r"\\+ No newline at end of file")
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _OPEN = re.compile(r"(<{7,}) SEARCH")
 _FENCE = re.compile(r"`{3,}")
@@ -50,20 +53,34 @@ class Edit:
 
 
 def to_lines(text: str) -> list[str]:
-    """Lines without their ends, and the mark where the last one has none."""
+    """Lines without their ends, and a sign where the last one has none."""
     if not text:
         return []
     lines = text.split("\n")
     if lines[-1]:
-        return [*lines, NO_NEWLINE]
+        return [*lines, _MISSING]
     return lines[:-1]
 
 
 def from_lines(lines: Sequence[str]) -> str:
     """The text of these lines."""
-    if lines and lines[-1] == NO_NEWLINE:
+    if lines and lines[-1] == _MISSING:
         return "\n".join(lines[:-1])
     return "".join(f"{line}\n" for line in lines)
+
+
+def _show(line: str) -> str:
+    """A line as it stands in blocks and whole files."""
+    if line == _MISSING:
+        return NO_NEWLINE
+    return f"\\{line}" if _LIKE_MARK.fullmatch(line) else line
+
+
+def _unshow(line: str) -> str:
+    """The line that `_show` wrote."""
+    if line == NO_NEWLINE:
+        return _MISSING
+    return line[1:] if _LIKE_MARK.fullmatch(line) else line
 
 
 # -- paths -------------------------------------------------------------------------------------------------------
@@ -205,7 +222,7 @@ def _apply_diff(old: list[str], body: list[str]) -> list[str]:
 def hunks(lines: Sequence[str]) -> list[tuple[int, list[str], list[str]]]:
     """(first old line from 0, old lines, new lines) of every hunk among the lines of a file's diff.
 
-    Marks of missing newlines are lines, as in `to_lines`.
+    Signs of missing newlines are lines, as in `to_lines`.
     """
     found: list[tuple[int, list[str], list[str]]] = []
     before = " "
@@ -218,7 +235,7 @@ def hunks(lines: Sequence[str]) -> list[tuple[int, list[str], list[str]]]:
         if not found:
             continue
         marked = line.startswith("\\")
-        mark, text = (before, NO_NEWLINE) if marked else (line[:1], line[1:])
+        mark, text = (before, _MISSING) if marked else (line[:1], line[1:])
         if mark not in (" ", "-", "+"):
             raise EditError(f"change: expected a line of a hunk, got {line[:80]!r}")
         if mark != "+":
@@ -240,7 +257,8 @@ def _blocks(edit: Edit) -> str:
         size += 1
     lines = [quote(edit.path)]
     for search, replace in pairs:
-        lines += [f"{'<' * size} SEARCH", *search, "=" * size, *replace, f"{'>' * size} REPLACE"]
+        shown = [*map(_show, search), "=" * size, *map(_show, replace)]
+        lines += [f"{'<' * size} SEARCH", *shown, f"{'>' * size} REPLACE"]
     return "\n".join(lines)
 
 
@@ -304,7 +322,8 @@ def _apply_blocks(old: list[str], body: list[str]) -> list[str]:
         size = len(body[index].split(" ")[0])
         middle = _next(body, "=" * size, index)
         stop = _next(body, f"{'>' * size} REPLACE", middle)
-        search, replace = body[index + 1 : middle], body[middle + 1 : stop]
+        search = [_unshow(line) for line in body[index + 1 : middle]]
+        replace = [_unshow(line) for line in body[middle + 1 : stop]]
         places = [0] if not search and not old else _places(old, search)
         if len(places) != 1:
             raise EditError(f"change: expected a search that stands once in the file, got it {len(places)} times")
@@ -338,7 +357,7 @@ def _whole(edit: Edit) -> str:
     lines = to_lines(edit.new)
     longest = max((len(line) for line in lines if _FENCE.fullmatch(line)), default=2)
     fence = "`" * (longest + 1)
-    return "\n".join([quote(edit.path), fence, *lines, fence])
+    return "\n".join([quote(edit.path), fence, *map(_show, lines), fence])
 
 
 def _split_files(text: str) -> list[tuple[str | None, list[str]]]:
@@ -349,7 +368,7 @@ def _split_files(text: str) -> list[tuple[str | None, list[str]]]:
         if index + 1 >= len(lines) or not _FENCE.fullmatch(lines[index + 1]):
             raise EditError(f"change: expected a fence after the path, got {lines[index : index + 2]!r}"[:160])
         stop = _next(lines, lines[index + 1], index + 1)
-        parts.append((unquote(lines[index]), lines[index + 2 : stop]))
+        parts.append((unquote(lines[index]), [_unshow(line) for line in lines[index + 2 : stop]]))
         index = stop + 1
     return parts
 
