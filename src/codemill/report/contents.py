@@ -17,7 +17,8 @@ EXCERPT_LINES = 12
 EXCERPT_WIDTH = 160  # characters of a line
 HEAD_BYTES = 65_536  # of each content, all that is looked at
 LONG_HEADER = 5  # lines of comment at the top from which on an excerpt begins below them
-READERS = 8  # files open at a time: what a remote store needs to be fast
+READERS = 8  # files open at a time: what a remote store needs to be fast; each holds a row group of contents
+LOCAL_READERS = 2
 ROWS = 256  # decoded at a time within a row group
 
 _COMMENT = ("# ", "//", "/*", "*", "--", ";", "%", '"""', "'''", "<!--", "..", "dnl ", "!", "'")
@@ -67,7 +68,7 @@ def read_heads(store: Store, shards: Sequence[str], wanted: Iterable[str]) -> di
     ids = pa.array(sorted(wanted), pa.string())
     if not len(ids):
         return {}
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(LOCAL_READERS if store.local else READERS) as pool:
         places = list(pool.map(lambda shard: _find(store, shard, ids), shards))
         taken = np.zeros(len(ids), dtype=np.bool_)
         work = []
