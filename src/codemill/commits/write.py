@@ -22,7 +22,7 @@ from codemill.engine import Task
 from codemill.schema import TIMESTAMP
 from codemill.store import Store
 
-VERSION = 2  # raise it when the same commit gives another sample
+VERSION = 3  # raise it when the same commit gives another sample
 BATCH_SAMPLES = 128
 
 CHANGED = pa.list_(pa.struct([("kind", pa.string()), ("path", pa.string()), ("old_path", pa.string())]))
