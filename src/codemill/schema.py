@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 TIMESTAMP = pa.timestamp("s", tz="UTC")
+REPOSITORY = ("source", "repo", "revision")  # columns that say of which repository an occurrence is
 
 # What a source hands over, before hashing. `problem` says why `content` is absent.
 RAW = pa.schema(

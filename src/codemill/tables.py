@@ -61,17 +61,8 @@ class StoredTable:
         """These rows in this order; only the row groups that hold them are read."""
         if not len(rows):
             return self._empty(columns)
-        group_of = np.searchsorted(self._starts, rows, side="right") - 1
-        order = np.argsort(group_of, kind="stable")
-        found = []
         with self._open() as file:
-            for group in np.unique(group_of).tolist():
-                here = rows[order[group_of[order] == group]] - self._starts[group]
-                found.append(_take(self._group(file, group, columns), here))
-        back = np.empty(len(rows), np.int64)
-        back[order] = np.arange(len(rows))
-        table = pa.concat_tables(found)
-        return table if (back == np.arange(len(rows))).all() else _take(table, back)
+            return take_across(self._starts, rows, lambda group, here: _take(self._group(file, group, columns), here))
 
     def _empty(self, columns: Sequence[str] | None) -> pa.Table:
         table = self.schema.empty_table()
@@ -129,12 +120,38 @@ def take(table: AnyTable, rows: Ints, columns: Sequence[str]) -> pa.Table:
     return table.take(rows, columns) if isinstance(table, StoredTable) else _take(table.select(list(columns)), rows)
 
 
+def take_across(starts: Ints, rows: Ints, read: Callable[[int, Ints], pa.Table]) -> pa.Table:
+    """Rows of tables that lie one after the other, in this order; at least one.
+
+    Args:
+        starts: the number of each table's first row, and of all rows.
+        rows: by number over all tables.
+        read: gives rows of one table, by the table's number and the rows' numbers in it; each is asked once.
+    """
+    table_of = np.searchsorted(starts, rows, side="right") - 1
+    order = np.argsort(table_of, kind="stable")
+    numbers, firsts = np.unique(table_of[order], return_index=True)
+    runs = zip(numbers.tolist(), firsts, [*firsts[1:], len(order)], strict=True)
+    table = pa.concat_tables([read(number, rows[order[first:last]] - starts[number]) for number, first, last in runs])
+    back = np.empty(len(rows), np.int64)
+    back[order] = np.arange(len(rows))
+    return table if (back == np.arange(len(rows))).all() else _take(table, back)
+
+
 def gathered(table: AnyTable, column: str, make: Callable[[pa.Array], Numbers], kind: type) -> Numbers:
     """A column as one numpy array of fixed width: `make` turns the values of a part into those of the array."""
     out: Numbers = np.empty(table.num_rows, kind)
     for start, part in parts(table, [column]):
         out[start : start + part.num_rows] = make(one_chunk(part[column]))
     return out
+
+
+def encode(values: pa.Array, known: dict[Any, int]) -> npt.NDArray[np.int32]:
+    """Values as numbers by a dictionary that grows with them, in the order in which they come up; null is a value."""
+    coded = values.dictionary_encode(null_encoding="encode")
+    numbers = [known.setdefault(one, len(known)) for one in coded.dictionary.to_pylist()]
+    codes = np.array(numbers, dtype=np.int32)
+    return np.asarray(codes[coded.indices.to_numpy()])
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:

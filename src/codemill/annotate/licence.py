@@ -17,6 +17,7 @@ from codemill.annotate.licence_text import licence_name
 from codemill.annotate.spdx import NOASSERTION, NONE, canonical, facts, is_permissive, join
 from codemill.errors import RecipeError
 from codemill.recipe import Strict
+from codemill.schema import REPOSITORY
 
 
 class LicenceParams(Strict):
@@ -205,7 +206,7 @@ class _Trees:
     """The folders of all repositories. A place is the number of a tree followed by a folder: `12/src/lib`."""
 
     def __init__(self, occurrences: pa.Table) -> None:
-        whole = [pc.fill_null(occurrences[name], "") for name in ("source", "repo", "revision")]
+        whole = [pc.fill_null(occurrences[name], "") for name in REPOSITORY]
         tree = pc.binary_join_element_wise(*whole, "\0").combine_chunks().dictionary_encode().indices
         self.paths = occurrences["path"].combine_chunks()
         folder = pc.replace_substring_regex(pc.binary_join_element_wise("", self.paths, "/"), "/[^/]*$", "")

@@ -13,13 +13,12 @@ import pyarrow.parquet as pq
 
 from codemill.engine import plain_url
 from codemill.errors import InputError
-from codemill.schema import digest
+from codemill.schema import REPOSITORY, digest
 from codemill.sources.files import PARQUET, find_files, footer_state
 from codemill.sources.lines import BROKEN, open_location
 
 Level = Literal["repository", "file"]
 BATCH_BYTES = 16_000_000
-REPOSITORY = ("source", "repo", "revision")
 FILE = pa.schema(
     [
         ("path", pa.string()),

@@ -1,6 +1,7 @@
 """The parts of the reference scorer, each fitted to rated files and each exported as the arrays that scoring reads."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,44 +22,16 @@ FOREST = {
 }  # fmt: skip
 
 
-def lightgbm() -> Any:
-    """The module.
+def training(module: str) -> Any:
+    """A module that only fitting needs.
 
     Raises:
         MissingExtra: it is not installed.
     """
     try:
-        import lightgbm as module
+        return import_module(module)
     except ImportError as error:
         raise MissingExtra("fitting a scorer", "train") from error
-    return module
-
-
-def sparse() -> tuple[Any, Any]:
-    """scipy.sparse and scikit-learn's randomized SVD.
-
-    Raises:
-        MissingExtra: they are not installed.
-    """
-    try:
-        import scipy.sparse
-        from sklearn.utils.extmath import randomized_svd
-    except ImportError as error:
-        raise MissingExtra("fitting a scorer", "train") from error
-    return scipy.sparse, randomized_svd
-
-
-def positive_solver() -> Any:
-    """scipy.linalg.solve.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    try:
-        from scipy.linalg import solve as solver
-    except ImportError as error:
-        raise MissingExtra("fitting a scorer", "train") from error
-    return solver
 
 
 @dataclass(frozen=True)
@@ -77,7 +50,7 @@ class Inputs:
 
 def read(contents: list[bytes], languages: list[str], known: list[str], characters: bool = True) -> Inputs:
     """Reads files as the scorer does. `known` gives languages their codes; `characters=False` skips their n-grams."""
-    module, _ = sparse()
+    sparse = training("scipy.sparse")
     scratch = features.Scratch()
     codes = {name: i for i, name in enumerate(known)}
     measures = np.zeros((len(contents), features.feature_count()), np.float32)
@@ -97,7 +70,7 @@ def read(contents: list[bytes], languages: list[str], known: list[str], characte
         ends = np.cumsum([0, *(len(columns) for columns, _ in rows)])
         data = np.concatenate([counts for _, counts in rows])
         columns = np.concatenate([columns for columns, _ in rows])
-        built.append(module.csr_matrix((data, columns, ends), shape=(len(contents), 1 << bits)))
+        built.append(sparse.csr_matrix((data, columns, ends), shape=(len(contents), 1 << bits)))
     numbers = np.array([codes.get(name, len(known)) for name in languages], np.int64)
     return Inputs(measures, built[0], built[1], numbers)
 
@@ -110,11 +83,11 @@ def inverse_frequency(counts: Any) -> Floats:
 
 def weigh(counts: Any, idf: Floats) -> Any:
     """TF-IDF rows of length one."""
-    module, _ = sparse()
+    sparse = training("scipy.sparse")
     out = counts.copy().astype(np.float32)
     out.data = (1 + np.log(out.data)) * idf.astype(np.float32)[out.indices]
     norms = np.sqrt(np.asarray(out.multiply(out).sum(axis=1)).ravel()) + 1e-9
-    return (module.diags(1 / norms) @ out).astype(np.float32).tocsr()
+    return (sparse.diags(1 / norms) @ out).astype(np.float32).tocsr()
 
 
 def gram(rows: Any) -> Floats:
@@ -142,7 +115,7 @@ def quantize(weights: Floats) -> tuple[Floats, Floats]:
 
 def projection(tokens: Any, seed: int) -> Floats:
     """Latent semantic projection: float32[buckets, L], from TF-IDF rows of any files, rated or not."""
-    _, svd = sparse()
+    svd = training("sklearn.utils.extmath").randomized_svd
     size = min(PROJECTIONS, min(tokens.shape) - 1)
     _, _, axes = svd(tokens, n_components=size, n_iter=2, random_state=seed)
     out = np.zeros((tokens.shape[1], PROJECTIONS), np.float32)
@@ -159,7 +132,8 @@ def solve(gram: Floats, targets: Floats, rows: NDArray[Any], ridge: float) -> tu
     a[np.diag_indices_from(a)] += ridge
     mean = targets[rows].mean(axis=0)
     out = np.zeros((len(gram), targets.shape[1]))
-    out[rows] = positive_solver()(a, (targets[rows] - mean).astype(np.float32), assume_a="pos", overwrite_a=True)
+    right = (targets[rows] - mean).astype(np.float32)
+    out[rows] = training("scipy.linalg").solve(a, right, assume_a="pos", overwrite_a=True)
     return out, mean
 
 
@@ -183,12 +157,19 @@ class Text:
         return np.asarray(gram[rows] @ self.alphas + self.language[codes[rows]], np.float32)
 
 
+def with_languages(gram: Floats, codes: NDArray[np.int64]) -> Floats:
+    """A Gram matrix plus what files of one language share: float32[N, N]."""
+    return np.asarray(gram + LANGUAGE_SHARE * (codes[:, None] == codes[None, :]).astype(np.float32))
+
+
 def fit_text(  # noqa: PLR0917 - eight parameters is the house limit
-    gram: Floats, targets: Floats, nonzero: NDArray[np.bool_], split: int, rows: NDArray[Any],
+    full: Floats, targets: Floats, nonzero: NDArray[np.bool_], split: int, rows: NDArray[Any],
     codes: NDArray[np.int64], languages: int,
 ) -> Text:  # fmt: skip
-    """Ridge regressions on some rows; the targets from `split` on are learned from files that are not zero alone."""
-    full = gram + LANGUAGE_SHARE * (codes[:, None] == codes[None, :]).astype(np.float32)
+    """Ridge regressions on some rows; the targets from `split` on are learned from files that are not zero alone.
+
+    `full` is the Gram matrix `with_languages`.
+    """
     first, mean = solve(full, targets[:, :split], rows, TEXT_RIDGE)
     second, rest = solve(full, targets[:, split:], rows[nonzero[rows]], TEXT_RIDGE)
     alphas = np.hstack([first, second])

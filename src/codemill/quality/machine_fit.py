@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codemill.quality import machine
-from codemill.quality.fitting import positive_solver
+from codemill.quality.fitting import training
 from codemill.quality.machine import RANK_LIMIT, Space
 
 Floats = NDArray[Any]
@@ -133,7 +133,8 @@ def _solve(near: Floats, chosen: Ints, lesson: Lesson, mean: Floats, ridge: floa
         mine = near[rows].astype(np.float64)
         normal = mine.T @ mine + ridge * among
         normal[np.diag_indices_from(normal)] += 1e-3
-        out[:, part] = positive_solver()(normal, mine.T @ (lesson.targets[rows, part] - mean[part]), assume_a="pos")
+        right = mine.T @ (lesson.targets[rows, part] - mean[part])
+        out[:, part] = training("scipy.linalg").solve(normal, right, assume_a="pos")
     return out
 
 

@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 
 from codemill.errors import InputError
 from codemill.quality import features, kernels
-from codemill.quality import machine as machines
-from codemill.quality.machine import LANES, Machine, Space
+from codemill.quality.machine import LANES, Machine, Space, opinions_of, ready, to_points
 from codemill.quality.scorer import SCHEMA, as_list, languages_of
 from codemill.quality.stored import StoredArrays, read_card
 from codemill.quality.trees import Forests, plant, walk
@@ -119,9 +118,21 @@ class ReferenceScorer:
         texts = np.zeros((len(contents), a.token_scale.shape[0]), np.float32)
         for i, content in enumerate(contents):
             self._read(content, languages[i], measures[i], texts[i])
+        return self.rate(measures, texts, codes)
+
+    def rate(self, measures: Floats, texts: Floats, codes: NDArray[np.int64]) -> Floats:
+        """Ratings of files already read: float32[N, 5].
+
+        Args:
+            measures: float32[N, F].
+            texts: what the n-grams' weights sum up to, float32[N, R + L]: first opinions without the language's part,
+                and the latent projection.
+            codes: of the languages, by the card's list; the number of languages where one is not known.
+        """
+        a = self._arrays
         opinions = texts[:, : a.character_scale.shape[0]] + a.text_language[codes]
         values = np.hstack([measures, texts[:, a.character_scale.shape[0] :]])
-        second = kernel_opinions(values, codes, opinions, self._kernel, a)
+        second = self._second(values, codes, opinions)
         inputs = np.hstack([measures, opinions, second, a.language_facts[codes]]).astype(np.float32)
         return decode(walk(inputs, self._trees), self.card["decode"])
 
@@ -149,7 +160,15 @@ class ReferenceScorer:
 
     @cached_property
     def _kernel(self) -> tuple[Space, Machine]:
-        return ready(self._arrays)
+        a = self._arrays
+        return Space(a.knots, a.ranks, a.metric.astype(np.float32)), ready(a.supports, a.alphas, float(a.reach[0]))
+
+    def _second(self, values: Floats, codes: NDArray[np.int64], opinions: Floats) -> Floats:
+        """Second opinions, from measures and projections (float32[rows, F + L]) and first ones: float32[rows, R]."""
+        a = self._arrays
+        space, machine = self._kernel
+        points = to_points(values, codes, opinions, space)
+        return np.asarray(opinions_of(points, machine, a.alphas.shape[1]) * a.alpha_scale + a.kernel_mean)
 
 
 def squares(steps: Floats) -> Floats:
@@ -162,21 +181,6 @@ def expand(steps: Floats, scale: Floats) -> Floats:
     """Weights from their stored form: the square of the integer, with its sign, times the column's scale; float32."""
     whole = steps.astype(np.float32)
     return np.asarray(whole * np.abs(whole) * scale)
-
-
-def ready(a: Arrays) -> tuple[Space, Machine]:
-    """The kernel machine from its stored arrays."""
-    made = machines.ready(a.supports, a.alphas, float(a.reach[0]))
-    return Space(a.knots, a.ranks, a.metric.astype(np.float32)), made
-
-
-def kernel_opinions(
-    values: Floats, codes: NDArray[np.int64], opinions: Floats, kernel: tuple[Space, Machine], a: Arrays
-) -> Floats:
-    """Second opinions, from measures and projections (float32[rows, F + L]) and first ones: float32[rows, R]."""
-    space, made = kernel
-    points = machines.to_points(values, codes, opinions, space)
-    return np.asarray(machines.opinions_of(points, made, a.alphas.shape[1]) * a.alpha_scale + a.kernel_mean)
 
 
 def decode(raw: Floats, settings: dict[str, float]) -> Floats:

@@ -13,20 +13,12 @@ from numpy.typing import NDArray
 from codemill.errors import InputError, MissingExtra
 from codemill.quality import fasttext, features, fitting, metrics
 from codemill.quality.features import linguist_name
-from codemill.quality.fitting import Floats, Inputs, lightgbm
+from codemill.quality.fitting import Floats, Inputs, training
 from codemill.quality.machine_fit import Fitted, Lesson, fit_machine, rank_tables
-from codemill.quality.reference import (
-    Arrays,
-    decode,
-    expand,
-    fingerprint,
-    kernel_opinions,
-    ready,
-)
+from codemill.quality.reference import Arrays, ReferenceScorer, expand, fingerprint
 from codemill.quality.rubric import ASPECTS, SCORES
 from codemill.quality.stored import CARD
 from codemill.quality.table import as_bytes
-from codemill.quality.trees import plant, walk
 
 ZEROS = ("data", "config", "trivial", "generated")
 DECODE = {"sharpen": 2.5, "shift": 0.7, "stretch": 1.12, "center": 5.1}
@@ -114,7 +106,7 @@ def fit_reference(  # noqa: PLR0917 - eight parameters is the house limit
         InputError: see `read_rated`.
         MissingExtra: LightGBM or scikit-learn is not installed.
     """
-    lightgbm()
+    training("lightgbm")
     rated = read_rated(labels)
     arrays = fit_arrays(rated, corpus_tokens(corpus, rated), seed)
     card: dict[str, Any] = {
@@ -153,9 +145,9 @@ def corpus_tokens(corpus: pa.Table | None, rated: Rated) -> Any:
 
 def fit_arrays(rated: Rated, corpus: Any, seed: int) -> Arrays:
     """Fits every part; opinions that later parts learn from come from folds that had not seen the group."""
-    module, _ = fitting.sparse()
+    sparse = training("scipy.sparse")
     inputs, languages = rated.inputs, len(rated.languages)
-    everything = inputs.tokens if corpus is None else module.vstack([corpus, inputs.tokens]).tocsr()
+    everything = inputs.tokens if corpus is None else sparse.vstack([corpus, inputs.tokens]).tocsr()
     idf = fitting.inverse_frequency(inputs.characters), fitting.inverse_frequency(everything)
     characters, tokens = fitting.weigh(inputs.characters, idf[0]), fitting.weigh(inputs.tokens, idf[1])
     axes_q, axes_scale = fitting.quantize(fitting.projection(fitting.weigh(everything, idf[1]), seed))
@@ -192,7 +184,7 @@ def fit_arrays(rated: Rated, corpus: Any, seed: int) -> Arrays:
 def first_opinions(gram: Floats, rated: Rated, fold: NDArray[Any]) -> tuple[fitting.Text, Floats]:
     """Text ridges fitted to all files, and what those fitted to the other folds say of each file: float32[N, R]."""
     codes, languages = rated.inputs.codes, len(rated.languages)
-    shared = (gram, rated.targets(), ~rated.is_zero, _SPLIT)
+    shared = (fitting.with_languages(gram, codes), rated.targets(), ~rated.is_zero, _SPLIT)
     out = np.zeros((len(gram), shared[1].shape[1]), np.float32)
     for number in np.unique(fold):
         held = np.flatnonzero(fold == number)
@@ -219,7 +211,7 @@ def second_opinions(
 
 def fit_trees(inputs: Floats, rated: Rated, seed: int) -> dict[str, Floats]:
     """The six forests: chance of zero, overall of what is not zero, and the aspects."""
-    module = lightgbm()
+    module = training("lightgbm")
     settings: dict[str, Any] = {**fitting.FOREST, "random_state": seed}
     zero = rated.is_zero
     models = [
@@ -247,12 +239,9 @@ def predict(arrays: Arrays, inputs: Inputs, settings: dict[str, float]) -> Float
     tokens = fitting.weigh(inputs.tokens, arrays.token_idf)
     texts = np.asarray(tokens @ expand(arrays.token_weights, arrays.token_scale))
     size = arrays.character_scale.shape[0]
-    opinions = texts[:, :size] + np.asarray(characters @ expand(arrays.character_weights, arrays.character_scale))
-    opinions += arrays.text_language[inputs.codes]
-    values = np.hstack([inputs.measures, texts[:, size:]])
-    second = kernel_opinions(values, inputs.codes, opinions, ready(arrays), arrays)
-    rows = np.hstack([inputs.measures, opinions, second, arrays.language_facts[inputs.codes]]).astype(np.float32)
-    return decode(walk(rows, plant(arrays)), settings)
+    texts[:, :size] += np.asarray(characters @ expand(arrays.character_weights, arrays.character_scale))
+    card = {"features": features.VERSION, "languages": [], "decode": settings}
+    return ReferenceScorer(arrays, card).rate(inputs.measures, texts, inputs.codes)
 
 
 def cross_validate(
@@ -306,7 +295,7 @@ def simple_scorers(
 ) -> dict[str, Floats]:
     """Overall ratings of held-out files by the mean, by boosting on line statistics, by fastText if it is installed."""
     truth, measures = rated.scores[:, 0], rated.inputs.measures[:, :LINE_STATISTICS]
-    model = lightgbm().LGBMRegressor(**fitting.FOREST, random_state=seed).fit(measures[train], truth[train])
+    model = training("lightgbm").LGBMRegressor(**fitting.FOREST, random_state=seed).fit(measures[train], truth[train])
     out = {"mean": np.full(len(test), truth[train].mean()), "line statistics": model.predict(measures[test])}
     try:
         lines = fasttext.texts(as_bytes(labels["content"]).to_pylist())

@@ -16,9 +16,9 @@ from codemill.report.contents import EXCERPT_WIDTH, Head
 from codemill.report.frame import Frame, Ints, Mask, repository_keys
 from codemill.report.histogram import Scale, fill, make_edges
 from codemill.report.wording import clip, count, visible
+from codemill.schema import REPOSITORY
 from codemill.tables import parts
 
-REPOSITORY = ("source", "repo", "revision")  # what dedup of repositories calls one
 MOST_CLUSTERS = 10
 MOST_MEMBERS = 4
 MOST_PAIRS = 3

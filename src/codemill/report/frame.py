@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from codemill.schema import REPOSITORY
 from codemill.select.result import Selection
-from codemill.tables import AnyTable, one_chunk, parts, take
+from codemill.tables import AnyTable, encode, one_chunk, parts, take
 
 NO_TEXT = "(no text content)"
 
@@ -56,7 +57,7 @@ class Frame:
         one_repository: columns that say which repository a row is of.
     """
 
-    def __init__(self, selection: Selection, one_repository: Sequence[str] = ("source", "repo", "revision")) -> None:
+    def __init__(self, selection: Selection, one_repository: Sequence[str] = REPOSITORY) -> None:
         self.selection, self.one_repository = selection, one_repository
         decisions = selection.decisions
         self.count = decisions.num_rows
@@ -137,9 +138,7 @@ class Frame:
         for start, rows in parts(self.table_of(columns[0]), columns):
             values = name(rows, start)
             values = one_chunk(values) if isinstance(values, pa.ChunkedArray) else values
-            coded = values.dictionary_encode(null_encoding="encode")
-            numbers = [known.setdefault(one, len(known)) for one in coded.dictionary.to_pylist()]
-            codes[start : start + rows.num_rows] = np.array(numbers, dtype=np.int32)[coded.indices.to_numpy()]
+            codes[start : start + rows.num_rows] = encode(values, known)
         return codes, list(known)
 
     def groups(self, column: str) -> tuple[Codes, pa.Array]:

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from codemill.recipe import Bounds, DedupRule, PresetRule, QuantileRule, Rule, SampleRule, ValueRule
+from codemill.schema import REPOSITORY
 
 # C0 controls, DEL, C1 controls, and the characters that reorder or hide text (Boucher and Anderson, *Trojan Source*,
 # 2021): a reader must see them rather than be fooled by them.
@@ -26,7 +27,7 @@ class Units:
     many: str
     group: str
     groups: str
-    keys: tuple[str, ...] = ("source", "repo", "revision")
+    keys: tuple[str, ...] = REPOSITORY
 
 
 FILES = Units("file", "files", "repository", "repositories")

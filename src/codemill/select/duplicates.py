@@ -16,13 +16,11 @@ from codemill.errors import RecipeError
 from codemill.keys import KeyIndex, Keys, best_of_each, join_keys, keys_of
 from codemill.lexer import Ints
 from codemill.recipe import DedupRule
-from codemill.schema import EVIDENCE
+from codemill.schema import EVIDENCE, REPOSITORY
 from codemill.select.reasons import json_text
 from codemill.select.rules import Mask
 from codemill.store import Store
 from codemill.tables import AnyTable, parts, take
-
-REPOSITORY = ("source", "repo", "revision")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from codemill.lexer import Ints
 from codemill.schema import KEYS, OCCURRENCE
 from codemill.select.signals import BASE, DEPTH, LANGUAGE, TOKENS
 from codemill.store import Store
-from codemill.tables import AnyTable, StoredTable, part_rows
+from codemill.tables import AnyTable, StoredTable, part_rows, take_across
 
 SCRATCH = "scratch/signals"
 ORDER = ("source", "repo", "revision", "path", "occurrence_id")
@@ -105,22 +105,15 @@ class _Files:
         """These rows in this order; rows of nulls where the place is -1."""
         rows = np.arange(places.start, places.stop) if isinstance(places, range) else places
         known = rows >= 0
-        wanted = rows[known]
-        file_of = np.searchsorted(self.starts, wanted, side="right") - 1
-        order = np.argsort(file_of, kind="stable")
-        numbers, firsts = np.unique(file_of[order], return_index=True)
-        found = []
-        for number, first, last in zip(numbers.tolist(), firsts, [*firsts[1:], len(order)], strict=False):
-            table = StoredTable(self.store, self.files[number])
-            found.append(table.take(wanted[order[first:last]] - self.starts[number], columns))
-        if not found:
+        if not known.any():
             schema = StoredTable(self.store, self.files[0]).schema
             return pa.table({name: pa.nulls(len(rows), schema.field(name).type) for name in columns})
-        whole = pa.concat_tables(found)
-        if known.all() and (order == np.arange(len(order))).all():
+        whole = take_across(
+            self.starts, rows[known], lambda file, here: StoredTable(self.store, self.files[file]).take(here, columns)
+        )
+        if known.all():
             return whole
-        back = np.zeros(len(rows), np.int64)
-        back[np.flatnonzero(known)[order]] = np.arange(len(order))
+        back = np.cumsum(known) - 1
         return whole.combine_chunks().take(pa.array(back, mask=~known))
 
 

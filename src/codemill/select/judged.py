@@ -23,7 +23,7 @@ from codemill.select.result import Selection, Step
 from codemill.select.rules import Mask, beyond_cut, draws, fails, quantile_cuts, rank, to_mask
 from codemill.select.signals import LANGUAGE, TOKENS
 from codemill.store import Store
-from codemill.tables import AnyTable, gathered, one_chunk, parts
+from codemill.tables import AnyTable, encode, gathered, one_chunk, parts
 
 READABLE = "readable"
 NO_GROUP = "unknown"  # the group of rows that have no value in the column that tells groups apart
@@ -124,7 +124,7 @@ class Judged:
             here = slice(start, start + part.num_rows)
             numbers[here] = one_chunk(part[rule.column]).cast(pa.float64()).to_numpy(zero_copy_only=False)
             broken[here] = _broken(part, rule.column)
-            codes[here] = _encode(_groups(part, rule.within), groups)
+            codes[here] = encode(_groups(part, rule.within), groups)
         here_too = self.alive & ~np.isnan(numbers)
         cuts = {}
         if here_too.any():
@@ -304,13 +304,6 @@ def _groups(part: pa.Table, what: str) -> pa.Array:
             return pa.nulls(part.num_rows, pa.string()).fill_null("unknown")
         return one_chunk(part[LANGUAGE]).fill_null("unknown")
     return one_chunk(part[what]).cast(pa.string()).fill_null(NO_GROUP)
-
-
-def _encode(groups: pa.Array, known: dict[str, int]) -> npt.NDArray[np.int32]:
-    """Groups as numbers by a dictionary that grows with them."""
-    coded = groups.dictionary_encode()
-    codes = [known.setdefault(name, len(known)) for name in coded.dictionary.to_pylist()]
-    return np.array(codes, dtype=np.int32)[coded.indices.to_numpy()] if codes else np.zeros(0, np.int32)
 
 
 def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:

@@ -9,6 +9,7 @@ become ratings are those of the scorer of files.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from codemill.quality.commits.measures import BITS, VERSION, hashed_words, measu
 from codemill.quality.reference import decode
 from codemill.quality.scorer import SCHEMA, as_list
 from codemill.quality.stored import CARD, StoredArrays, read_card
-from codemill.quality.trees import plant, walk
+from codemill.quality.trees import Forests, plant, walk
 
 Floats = NDArray[Any]
 NAME = "commits"
@@ -87,9 +88,13 @@ class CommitScorer:
             raise InputError("contents: expected bytes or text, got null")
         texts = [one if isinstance(one, str) else bytes(one).decode("utf-8", "replace") for one in listed]
         # One by one: the order of a sum, and with it the last digit, must not depend on a commit's company.
-        rows = [judge(self._arrays, *read([text]), self.card["decode"])[0] for text in texts]
+        rows = [judge(self._arrays, self._trees, *read([text]), self.card["decode"])[0] for text in texts]
         out = np.array(rows, np.float32).reshape(len(texts), len(SCHEMA))
         return pa.RecordBatch.from_arrays([pa.array(column) for column in out.T.copy()], schema=SCHEMA)
+
+    @cached_property
+    def _trees(self) -> Forests:
+        return plant(self._arrays)
 
 
 def is_of_commits(folder: Path) -> bool:
@@ -134,12 +139,12 @@ def inputs(measures: Floats, opinions: Floats) -> Floats:
     return np.hstack([measures, opinions]).astype(np.float32)
 
 
-def judge(a: Arrays, measures: Floats, counts: Floats, settings: dict[str, float]) -> Floats:
+def judge(a: Arrays, trees: Forests, measures: Floats, counts: Floats, settings: dict[str, float]) -> Floats:
     """Ratings of commits already read: float32[N, 5]."""
     said = weigh(counts, a.idf) @ a.words[:-1] + a.words[-1]
     looks = kernel(ranks(measures, a.knots, a.scale), a.supports) @ a.alphas[:-1] + a.alphas[-1]
     rows = inputs(measures, np.hstack([said, looks]))
-    return decode(walk(rows, plant(a)), settings)
+    return decode(walk(rows, trees), settings)
 
 
 def fingerprint(arrays: Arrays, card: dict[str, Any]) -> str:

@@ -14,10 +14,11 @@ from codemill.quality import metrics
 from codemill.quality.commits import model
 from codemill.quality.commits.measures import VERSION
 from codemill.quality.commits.model import Arrays, Floats
-from codemill.quality.fitting import export_forests, lightgbm
+from codemill.quality.fitting import export_forests, training
 from codemill.quality.rubric import SCORES
 from codemill.quality.stored import CARD
 from codemill.quality.table import as_bytes
+from codemill.quality.trees import plant
 
 KNOTS = 33
 RIDGE = 0.5
@@ -136,7 +137,7 @@ def _solve(gram: Floats, targets: Floats, rows: NDArray[Any]) -> tuple[Floats, F
 
 def _fit_trees(rows: Floats, scores: Floats, seed: int) -> dict[str, Floats]:
     """The six forests: chance of zero, overall of what is not zero, and the aspects."""
-    module = lightgbm()
+    module = training("lightgbm")
     settings: dict[str, Any] = {**FOREST, "random_state": seed}
     zero = scores[:, 0] == 0
     models = [
@@ -158,7 +159,7 @@ def cross_validate(labels: pa.Table, seed: int = 0) -> tuple[dict[str, dict[str,
     for group in np.unique(groups):
         held = groups == group
         arrays = fit_arrays((measures[~held], counts[~held]), scores[~held], groups[~held], seed)
-        predicted[held] = model.judge(arrays, measures[held], counts[held], DECODE)
+        predicted[held] = model.judge(arrays, plant(arrays), measures[held], counts[held], DECODE)
         mean[held] = scores[~held].mean(axis=0)
     table = {}
     for column, name in enumerate(SCORES):
