@@ -111,3 +111,15 @@ def test_wrong_options_are_one_line_too(tmp_path):
     assert_one_line(codemill("run", "r.toml", "--beauty", cwd=tmp_path), "--beauty")
     assert_one_line(codemill("run", "r.toml", "--workers", "many", cwd=tmp_path), "--workers")
     assert_one_line(codemill("polish", cwd=tmp_path), "polish")
+
+
+def test_ctrl_c_is_one_line_too(tmp_path):
+    code = (
+        "import signal, codemill.cli.run as run; from codemill.cli import main\n"
+        "run.recipe_kind = lambda path: signal.raise_signal(signal.SIGINT)\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "recipe.toml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert_one_line(done, "interrupted", "run the same command to go on")

@@ -1,6 +1,9 @@
 """The engine gives every task to some worker and brings back our errors as they were."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -79,3 +82,24 @@ def test_a_worker_that_dies_is_an_error_not_a_hang():
     with pytest.raises(EngineError, match="worker") as caught:
         list(Engine(workers=2).map("tests.test_engine:crash", tasks(5), weight=HEAVY))
     assert "\n" not in str(caught.value)
+
+
+def interrupt(task):
+    os.kill(task["pid"], signal.SIGINT)
+    time.sleep(0.2)
+    return task
+
+
+@pytest.mark.parametrize("handler", ["default_int_handler", "SIG_IGN"])
+def test_an_interrupted_map_never_looks_finished(handler):
+    code = (
+        "import os, signal; from codemill.engine import Engine, EngineError\n"
+        f"signal.signal(signal.SIGINT, signal.{handler})\n"
+        "tasks = [{'pid': os.getpid()} for _ in range(20)]\n"
+        f"try: list(Engine(workers=2).map('tests.test_engine:interrupt', tasks, weight={HEAVY}))\n"
+        "except (EngineError, KeyboardInterrupt) as error: print(type(error).__name__, error, flush=True)\n"
+        "os._exit(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    name = "KeyboardInterrupt" if handler == "default_int_handler" else "EngineError"
+    assert done.stdout.splitlines()[-1].startswith(name), (done.stdout, done.stderr)

@@ -62,10 +62,13 @@ class Engine:
         """
         if not tasks:
             return
+        done = 0
         for done, reply in enumerate(self._replies(function, tasks, weight), start=1):
             if self.listener:
                 self.listener(done, len(tasks))
             yield reply
+        if done < len(tasks):  # Daft ends like this on a signal that Python was told to ignore
+            raise EngineError(f"{function}: expected {len(tasks)} answers, got {done}: the engine was interrupted")
 
     def _replies(self, function: str, tasks: Sequence[Task], weight: int) -> Iterator[Task]:
         workers = min(self._width(), len(tasks))

@@ -1,6 +1,7 @@
 """What all commands share: the application, options that several have, and how results and mistakes are told."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -20,6 +21,7 @@ app = typer.Typer(
     help="Raw code in, training data for code models out.",
 )
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C; no command ends with it otherwise
 LAST_RUN = Path(".codemill/last-run.json")  # where the last run in this folder left its store and output
 
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, see `codemill init`.")]
@@ -44,18 +46,29 @@ def engine_settings(settings: "EngineSettings", workers: int | None, runner: str
 def main() -> None:
     """Entry point: turns every mistake of a user into one line and exit code 1."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        if code == INTERRUPTED:
+            _leave()
+        sys.exit(code)
     except CodemillError as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'input'}: {error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was finished is kept, run the same command to go on")
+        _leave()
     except Exception as error:
         # Options that don't exist, arguments that are missing: these errors say themselves in one line.
         if not hasattr(error, "format_message"):
             raise
         _fail(f"{(error.format_message() or 'expected a command').rstrip('.')}, see --help")
+
+
+def _leave() -> None:
+    """End after Ctrl-C at once: threads of the engine may still be at work, and Python would abort on them."""
+    sys.stderr.write("codemill: interrupted; what was finished is kept, run the same command to go on\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _fail(message: str) -> None:
