@@ -112,8 +112,9 @@ class Store:
         except ValueError as error:
             raise StoreError(f"store {self.root}: expected JSON in {relative}, got {error}") from error
 
-    def write_json(self, relative: str, value: dict[str, Any]) -> None:
-        self.write_bytes(relative, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+    def write_json(self, relative: str, value: dict[str, Any], sort_keys: bool = True) -> None:
+        """Write a value; with `sort_keys` off its order is kept, where it says something."""
+        self.write_bytes(relative, (json.dumps(value, indent=1, sort_keys=sort_keys) + "\n").encode())
 
     def read_bytes(self, relative: str) -> bytes:
         try:

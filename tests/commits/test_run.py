@@ -301,7 +301,7 @@ def test_outputs_overwrite_nobodys_files(repositories, tmp_path):
     settings = recipe(tmp_path, repositories)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "README.md").write_text("# Mine\n")
-    with pytest.raises(InputError, match=r"output .*: expected a folder for corpora, got one with a README\.md of its"):
+    with pytest.raises(InputError, match=r"output .*: expected a new folder .*, got one with a README\.md of its"):
         run_commits(settings, Engine(workers=1))
     assert not (tmp_path / "store").exists()
     assert (tmp_path / "out" / "README.md").read_text() == "# Mine\n"
@@ -334,7 +334,7 @@ def test_report_explanation_and_card(done):
     page = (root / "out" / "report.html").read_text()
     assert "meaningless" in page
     assert "Refuse to take the mean of no readings" in page
-    assert "One row a commit." in page
+    assert "Commit level: each commit by itself." in page
     assert "15 commits seen" in page
     prose = re.sub(r"(?s)<pre.*?</pre>|<script.*?</script>|<style.*?</style>|<[^>]+>", " ", page)
     assert not re.search(r"[\d,]+ files\b|\bfiles (?:that|it|seen|dropped|reached|whose|just|kept)\b", prose)

@@ -12,6 +12,7 @@ import pytest
 from codemill.engine import Engine
 from codemill.errors import ConservationError, InputError, RecipeError, StoreError
 from codemill.pretrain.pipeline import PretrainPipeline
+from codemill.pretrain.report import build_pretrain_report
 from codemill.pretrain.settings import PretrainRecipe
 from codemill.pretrain.summary import PretrainSummary
 from codemill.pretrain.write import write_shard
@@ -313,7 +314,13 @@ def test_the_report_and_the_summary(finished):
     card = (out / "shards" / "README.md").read_text()
     assert "Made by codemill" in card
     store = Store(made.store)
-    assert PretrainSummary.read(store).phases == summary.phases
+    read = PretrainSummary.read(store)
+    assert read.phases == summary.phases
+    # Written again, it is the same page: largest languages first, sources in the order of the recipe.
+    assert build_pretrain_report(store, read) == page
+    assert f'<td>all stages</td><td class="n">{sum(stage["planned"] for stage in summary.phases):,}</td>' in page
+    for counts in read.languages.values():
+        assert list(counts.values()) == sorted(counts.values(), reverse=True)
     with pytest.raises(StoreError, match="expected a run over files, commits or pages, got one of kind pretrain"):
         RunSummary.read(store)
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pyarrow.compute as pc
@@ -13,7 +14,9 @@ from codemill.report import contents, sections
 from codemill.report.frame import Frame
 from codemill.report.html import build_report, recipe_toml
 from codemill.report.sections import corpus_view, samples_each
+from codemill.report.summary import RunSummary
 from codemill.select.result import read_selection
+from codemill.store import Store
 from tests.report.conftest import HOSTILE, held, select_rows, shuffled
 
 VOID = {"meta", "br", "wbr", "rect", "line"}
@@ -101,6 +104,15 @@ def test_hostile_names_and_contents_are_text(html, page):
 
 def test_same_decisions_same_page(finished, html):
     assert build_report(*finished) == html
+
+
+def test_what_is_read_back_has_the_recipes_order(finished, tmp_path):
+    store = Store(tmp_path / "store")
+    store.create()
+    _, summary = finished
+    turned = replace(summary, corpora=dict(reversed(summary.corpora.items())))
+    turned.write(store)
+    assert list(RunSummary.read(store).corpora) == ["repositories", "files"]
 
 
 def test_order_of_rows_does_not_matter(finished):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codemill.recipe import DedupRule, QuantileRule, ValueRule
@@ -14,7 +14,7 @@ from codemill.report.clusters import dedup_view, difference
 from codemill.report.contents import EXCERPT_LINES, EXCERPT_WIDTH, Head, excerpt
 from codemill.report.frame import NO_TEXT, Frame, Weight
 from codemill.report.histogram import BINS, Cut, fill, make_edges, make_scale
-from codemill.report.samples import at_random, nearest
+from codemill.report.samples import at_random, describe, nearest
 from codemill.report.tallies import MOST_GROUPS, by_group, funnel, overview, remarks
 from codemill.report.thresholds import rule_view
 from codemill.schema import EVIDENCE
@@ -112,6 +112,8 @@ VALUES = st.lists(
 
 
 @given(VALUES, st.lists(st.floats(-100, 1e5), max_size=2, unique=True))
+@example([0.0, 5e-324], [])
+@example([1.0] * 9 + [1e6], [-100.0])
 def test_bins_hold_every_value_once_and_a_cut_splits_none(values, bounds):
     numbers = np.array(values)
     low, high = [*sorted(bounds), None, None][:2]
@@ -144,6 +146,27 @@ def test_what_equals_a_bound_at_the_end_has_a_bar_of_its_own(values, cut):
     end = 0 if cut.side == "high" else -1
     assert (data.passed[end], data.dropped[end]) == (50, 0)
     assert np.diff(edges)[end] > 0.02
+
+
+@pytest.mark.parametrize(
+    ("cut", "end", "passed", "dropped"),
+    [
+        (Cut(1e-4, "low"), 0, 0, 90),
+        (Cut(0.05, "high"), 0, 97, 0),
+        (Cut(9.9, "low"), -1, 45, 0),
+        (Cut(9.99, "high"), -1, 0, 40),
+    ],
+)
+def test_what_a_cut_near_an_end_divides_can_be_seen(cut, end, passed, dropped):
+    """A scorer rates a tenth of all next to nothing: a bar from the axis's end to the cut would be a hair."""
+    numbers = np.array([1e-5] * 90 + [0.04] * 7 + [3.0, 5.0, 7.0] * 100 + [9.95] * 5 + [10.0] * 40)
+    gone = numbers < cut.value if cut.side == "low" else numbers > cut.value
+    scale = make_scale(numbers, [cut])
+    edges = make_edges(scale, [cut])
+    data = fill(numbers, gone, scale, edges)
+    assert (data.passed[end], data.dropped[end]) == (passed, dropped)
+    assert np.diff(edges)[end] > 0.2
+    assert not ((data.passed > 0) & (data.dropped > 0)).any()
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.booleans()), min_size=1, max_size=80), st.integers(1, 6))
@@ -201,12 +224,38 @@ def test_missing_values_are_counted():
     assert "1 dropped" in view.chart
 
 
+def test_one_value_alone_is_said_and_not_drawn():
+    rule = ValueRule(name="low", column="x.a", max=3)
+    view = rule_view(Frame(select_rows({"x.a": pa.array([7.0, 7.0, None])}, [rule])), 1, 4)
+    assert (view.only, view.chart, view.facts) == ("7", None, [])
+    assert len(view.random.gone) == 3
+
+
+def test_axes_have_names():
+    rule = ValueRule(name="low", column="x.a", min=5)
+    chart = rule_view(Frame(select_rows({"x.a": [10.0 ** (number / 10) for number in range(60)]}, [rule])), 1, 4).chart
+    assert ">x.a, log scale</text>" in chart
+    assert ">files</text>" in chart or ">files, √ scale</text>" in chart
+
+
+def test_decisions_are_told_in_words():
+    rules = [ValueRule(name="low", column="x.a", min=5), ValueRule(name="big", column="x.b", max=1)]
+    frame = Frame(select_rows({"x.a": [1.0, 9.0], "x.b": [0.25, 70.0]}, rules))
+    (first,), (second,) = (rule_view(frame, step, 4).at_cut[side].gone for step, side in ((1, "low"), (2, "high")))
+    assert (first.value, first.note) == ("1", "")  # it stands beside the sample
+    assert (second.value, second.note) == ("70", "")
+    both = Frame(select_rows({"x.a": [1.0], "x.b": [70.0]}, rules))
+    assert rule_view(both, 1, 4).at_cut["low"].gone[0].note == "big: 70"
+    everything = describe(both, np.array([0]))[0]
+    assert everything.note == "low: 1 · big: 70"
+
+
 @pytest.mark.parametrize("values", [["a", "b", "a", None], [True, False, True, None]])
 def test_names_and_truths_are_bars(values):
     rule = ValueRule(name="is", column="x.a", equals=values[0])
     view = rule_view(Frame(select_rows({"x.a": pa.array(values)}, [rule])), 1, 4)
     assert view.chart.count("<text") == 4
-    assert "1 dropped" in view.chart
+    assert "1, all dropped" in view.chart
 
 
 def test_clusters_count_files_and_say_what_became_of_the_kept_one():
@@ -269,9 +318,27 @@ def test_difference_is_bounded():
         (wording.share(0, 0), "n/a"),
         (wording.size(0), "0 B"),
         (wording.size(999), "999 B"),
-        (wording.size(999_999), "1 MB"),
+        (wording.size(999_999), "1.00 MB"),
         (wording.size(1_234_567), "1.23 MB"),
+        (wording.size(9_994), "9.99 kB"),
+        (wording.size(9_996), "10.0 kB"),
+        (wording.size(99_960), "100 kB"),
+        (wording.short(2_000_000), "2.00 M"),
+        (wording.short(999), "999"),
+        (wording.mark(2_000), "2 k"),
+        (wording.mark(0.5), "0.5"),
         (wording.number(0.25), "0.25"),
+        (wording.number(1573.4), "1,573"),
+        (wording.number(123_456.7), "123,457"),
+        (wording.number(0.00009756), "9.756\u00d710⁻⁵"),
+        (wording.number(1e-6), "1\u00d710⁻⁶"),
+        (wording.number(float("inf")), "inf"),
+        (wording.plural(1, "shard"), "1 shard"),
+        (wording.plural(1_234, "shard"), "1,234 shards"),
+        (wording.COMMITS.of(1), "1 commit"),
+        (wording.COMMITS.of(0), "0 commits"),
+        (wording.FILES.key_names, "source, repository, revision"),
+        (wording.PAGES.key_names, "source, host"),
         (wording.number(200_000.0), "200,000"),
         (wording.seconds(3.14159), "3.14 s"),
         (wording.seconds(3725), "62 min 05 s"),

@@ -75,8 +75,18 @@ def test_each_group_has_a_panel_with_its_own_cut_and_samples_beside_it():
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (WORTH, "x.score ≥ 5; forum ≥ 2 (by x.kind)"),
-        (RATES, "a random 100%, 50% of docs (by x.kind)"),
+        (WORTH, "x.score ≥ 5; by x.kind: ≥ 2 for forum"),
+        (RATES, "at random 50% of docs, 100% of all others (by x.kind)"),
+        ({"name": "s", "sample": 0.25}, "at random 25%"),
+        (
+            {"name": "t", "column": "x.template", "equals": "", "missing": "keep"},
+            'x.template = ""; without a value: kept',
+        ),
+        ({"name": "t", "column": "x.a", "in": ["a b", "c, d"]}, 'x.a one of a b, "c, d"'),
+        (
+            {"name": "g", "column": "x.a", "per_language": {"C": {"max": 1}, "Go": {"max": 2}, "D": {"max": 1}}},
+            "x.a by language: ≤ 1 for C, D; ≤ 2 for Go",
+        ),
         ({"name": "q", "column": "x.a", "drop_lowest": 0.1, "within": "x.kind"}, "in each value of x.kind"),
         ({"name": "e", "dedup": "exact"}, "no copy of a page that is kept (same content)"),
     ],

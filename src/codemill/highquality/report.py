@@ -12,7 +12,7 @@ from codemill.highquality.inputs import as_text, chosen_batches
 from codemill.highquality.measure import Measured, by_language
 from codemill.highquality.rounds import Outcome, by_part
 from codemill.highquality.settings import HighQualityRecipe
-from codemill.report.charts import histogram
+from codemill.report.charts import Axes, histogram
 from codemill.report.contents import Excerpt, Head, excerpt
 from codemill.report.histogram import Cut, fill, make_edges, make_scale
 from codemill.report.html import recipe_toml, render_page
@@ -126,7 +126,8 @@ def _chart(recipe: HighQualityRecipe, pool: Pool, outcome: Outcome) -> Markup | 
     cuts = [Cut(recipe.rounds.threshold, "low")]
     scale = make_scale(np.append(values, [0.0, 1.0]), cuts)
     data = fill(values, ~outcome.taken[pool.candidate], scale, make_edges(scale, cuts))
-    return histogram(data, cuts, f"probabilities of {len(values)} candidates of {outcome.name}")
+    label = f"probabilities of {len(values)} candidates of {outcome.name}"
+    return histogram(data, cuts, label, axes=Axes("probability by the last classifier that counts", "candidates"))
 
 
 def _shown(documents: Documents, outcome: Outcome, recipe: HighQualityRecipe, rows: Ints) -> dict[int, Shown]:

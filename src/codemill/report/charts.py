@@ -11,10 +11,11 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from codemill.report.histogram import Cut, Histogram, Scale
-from codemill.report.wording import clip, count, number, short, units
+from codemill.report.wording import clip, count, mark, number, units
 
 ROOT_SCALE_FROM = 20  # a tallest bar this many times the median one asks for square-root heights
 LEAST_APART = 26  # pixels between two grid lines
+LEAST_MARK = 14  # pixels between the axis and the lowest grid line
 LEAST_HEIGHT = 1.5  # pixels of a bar that holds anything at all
 
 
@@ -38,8 +39,16 @@ class Box:
         return self.height - self.top - self.bottom
 
 
+@dataclass(frozen=True)
+class Axes:
+    """What a histogram's axes measure: the values, and what is counted (rows of the run where it is empty)."""
+
+    across: str = ""
+    up: str = ""
+
+
 LARGE = Box(640, 214, 46, 14, 30, 34)
-SMALL = Box(300, 120, 36, 8, 14, 20)
+SMALL = Box(300, 122, 36, 8, 16, 20)
 
 
 def stacked(parts: Sequence[tuple[str, float]], whole: float, label: str, height: int = 12) -> Markup:
@@ -66,7 +75,9 @@ def bars(rows: Sequence[tuple[str, int, int]], width: int = 640) -> Markup:
     for index, (name, passed, dropped) in enumerate(rows):
         y = index * line + 3
         kept, gone = room * passed / most, room * dropped / most
-        text = count(passed + dropped) + (f", {count(dropped)} dropped" if dropped else "")
+        text = count(passed + dropped)
+        if dropped:
+            text += f", {count(dropped) if passed else 'all'} dropped"
         parts.append(
             f'<text class="tick" x="{left - 8}" y="{y + 11}" text-anchor="end">{escape(clip(name, 26))}</text>'
             f'<rect class="dropped" x="{left}" y="{y}" width="{gone:.1f}" height="14"/>'
@@ -77,21 +88,32 @@ def bars(rows: Sequence[tuple[str, int, int]], width: int = 640) -> Markup:
     return _svg(width, len(rows) * line + 6, label, parts)
 
 
-def histogram(data: Histogram, cuts: Sequence[Cut], label: str, box: Box = LARGE) -> Markup:
-    """Bars of a histogram, each split into passed and dropped; the dropped side is shaded, a cut is a line."""
+def histogram(data: Histogram, cuts: Sequence[Cut], label: str, box: Box = LARGE, axes: Axes = Axes()) -> Markup:
+    """Bars of a histogram, each split into passed and dropped; the dropped side is shaded, a cut is a line.
+
+    A large one names its axes, a small one leaves that to what stands above it.
+    """
+    up = axes.up or units().many
     totals = data.passed + data.dropped
     most = int(totals.max()) if len(totals) else 0
     filled = totals[totals > 0]
     root = bool(len(filled)) and most > ROOT_SCALE_FROM * float(np.median(filled))
     parts = [_shade(cut, data.scale, data.edges, box) for cut in cuts]
     parts += _value_axis(most, root, box)
-    parts += _columns(data, most, root, box)
+    parts += _columns(data, most, root, box, up)
     parts += [_cut(cut, data.scale, data.edges, box) for cut in cuts]
     parts += _ticks(data.scale, data.edges, box)
+    if box is LARGE:
+        parts.append(f'<text class="tick" x="4" y="10">{escape(up)}{", √ scale" if root else ""}</text>')
+        across = ", ".join(part for part in (axes.across, "log scale" if data.scale.log else "") if part)
+        parts.append(
+            f'<text class="tick" x="{box.width - box.right}" y="{box.height - 3}" text-anchor="end">'
+            f"{escape(across)}</text>"
+        )
     return _svg(box.width, box.height, label, parts)
 
 
-def _columns(data: Histogram, most: int, root: bool, box: Box) -> list[str]:
+def _columns(data: Histogram, most: int, root: bool, box: Box, up: str) -> list[str]:
     parts = []
     floor = box.top + box.inner_height
     for index in range(len(data.passed)):
@@ -103,7 +125,9 @@ def _columns(data: Histogram, most: int, root: bool, box: Box) -> list[str]:
         height = max(box.inner_height * _tall(total, most, root), LEAST_HEIGHT)
         # The split within a bar is linear also where heights are roots: it shows the share.
         gone = height * dropped / total
-        what = f"{number(data.edges[index])} to {number(data.edges[index + 1])}: {count(total)} {units().many}"
+        # The bars at the ends may be drawn wider than what there is, to be seen.
+        low, high = (min(max(data.edges[index + step], data.scale.low), data.scale.high) for step in (0, 1))
+        what = f"{number(low)} to {number(high)}: {count(total)} {escape(up)}"
         what += f", {count(dropped)} dropped" if dropped else ""
         rects = ""
         if dropped:
@@ -120,33 +144,29 @@ def _columns(data: Histogram, most: int, root: bool, box: Box) -> list[str]:
 
 
 def _value_axis(most: int, root: bool, box: Box) -> list[str]:
-    """Grid lines at a few counts; says so where heights are square roots."""
+    """Grid lines at a few counts."""
     if not most:
         return []
-    marks = _marks(most, root, box)
     parts = []
-    for mark in marks:
-        y = box.top + box.inner_height * (1 - _tall(mark, most, root))
+    for amount in _marks(most, root, box):
+        y = box.top + box.inner_height * (1 - _tall(amount, most, root))
         parts.append(
             f'<line class="grid" x1="{box.left}" x2="{box.width - box.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="tick" x="{box.left - 5}" y="{y + 4:.1f}" text-anchor="end">{short(mark)}</text>'
+            f'<text class="tick" x="{box.left - 5}" y="{y + 4:.1f}" text-anchor="end">{mark(amount)}</text>'
         )
-    if root and box is LARGE:
-        parts.append(f'<text class="tick" x="4" y="10">{units().many}, √ scale</text>')
-    elif box is LARGE:
-        parts.append(f'<text class="tick" x="4" y="10">{units().many}</text>')
     return parts
 
 
 def _marks(most: int, root: bool, box: Box) -> list[int]:
     """Round counts to draw grid lines at, from the top down and not too close to each other."""
-    round_ones = [10.0**power for power in range(16)] if root else Scale(0.0, float(most), False).ticks()
+    steps = [factor * 10.0**power for power in range(16) for factor in (1, 2, 5)]
+    round_ones = steps if root else Scale(0.0, float(most), False).ticks()
     chosen: list[int] = []
     last = float(box.inner_height + 100)
-    for mark in sorted((int(mark) for mark in round_ones if 1 <= mark <= most and mark == int(mark)), reverse=True):
-        height = box.inner_height * _tall(mark, most, root)
-        if last - height >= LEAST_APART <= height:
-            chosen.append(mark)
+    for one in sorted((int(one) for one in round_ones if 1 <= one <= most and one == int(one)), reverse=True):
+        height = box.inner_height * _tall(one, most, root)
+        if last - height >= LEAST_APART and height >= LEAST_MARK:
+            chosen.append(one)
             last = height
     return chosen or [most]
 
@@ -166,17 +186,9 @@ def _ticks(scale: Scale, edges: np.ndarray, box: Box) -> list[str]:
         x = _x(tick, scale, edges, box)
         parts.append(
             f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{floor}" y2="{floor + 4}"/>'
-            f'<text class="tick" x="{x:.1f}" y="{floor + 15}" text-anchor="middle">{_tick(tick)}</text>'
-        )
-    if scale.log and box is LARGE:
-        parts.append(
-            f'<text class="tick" x="{box.width - box.right}" y="{box.height - 3}" text-anchor="end">log scale</text>'
+            f'<text class="tick" x="{x:.1f}" y="{floor + 15}" text-anchor="middle">{mark(tick)}</text>'
         )
     return parts
-
-
-def _tick(value: float) -> str:
-    return short(value) if abs(value) >= 1000 else f"{value:g}"
 
 
 def _shade(cut: Cut, scale: Scale, edges: np.ndarray, box: Box) -> str:

@@ -172,7 +172,8 @@ def _draw(evidence: _Evidence, rule: DedupRule) -> Markup:
     every = np.ones(len(evidence.similarity), dtype=np.bool_)
     data = fill(evidence.similarity, every, scale, edges)
     label = f"Similarity of {count(len(every))} copies to what was kept, from {rule.threshold:g} on"
-    return charts.histogram(data, [], label)
+    copies = "repositories" if rule.dedup == "repository" else "near-duplicates"
+    return charts.histogram(data, [], label, axes=charts.Axes("Jaccard similarity to what was kept", copies))
 
 
 def _members(evidence: _Evidence, cluster: int) -> Ints:

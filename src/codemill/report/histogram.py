@@ -95,7 +95,7 @@ def make_scale(values: Floats, cuts: Sequence[Cut]) -> Scale:
     low, high = float(min([low, *limits])), float(max([high, *limits]))
     if low >= 0 and high <= 1 and high > 0.4:
         low, high = 0.0, 1.0  # shares and scores read best on their whole range
-    if low == high:
+    if high - low < 1e-300:  # a range that can't be divided
         low, high = low - 0.5, high + 0.5
     unit = 1 <= high - low <= UNIT_RANGE and bool((values == np.round(values)).all())
     return Scale(low, high, False, unit)
@@ -107,20 +107,26 @@ def make_edges(scale: Scale, cuts: Sequence[Cut], bins: int = BINS) -> Floats:
         return np.asarray(np.arange(np.floor(scale.low), np.ceil(scale.high) + 2) - 0.5, dtype=np.float64)
     edges = scale.even(bins)
     bent = scale.bend(edges)
-    width = (bent[-1] - bent[0]) / bins
+    width = float(bent[-1] - bent[0]) / bins
+    for cut in (cut for cut in cuts if scale.low <= cut.value <= scale.high):
+        at = float(scale.bend(np.array([cut.value]))[0])
+        # A bound near an end would leave no room for what lies beyond it, often a great part of all: it gets a bar as
+        # wide as the others, which reaches beyond the axis. So does what equals a bound at the end.
+        if 0 <= at - bent[0] < width / 2 and (cut.value > scale.low or cut.side == "high"):
+            edges = np.concatenate([scale.straight(np.array([at - width])), [_edge(cut)], edges[edges > _edge(cut)]])
+        elif 0 <= bent[-1] - at < width / 2 and (cut.value < scale.high or cut.side == "low"):
+            edges = np.concatenate([edges[edges < _edge(cut)], [_edge(cut)], scale.straight(np.array([at + width]))])
     for cut in cuts:
-        # A bound at the very end would leave no room for what equals it, often nearly all there is: it gets a bar.
-        if cut.side == "high" and cut.value == scale.low:
-            edges = np.concatenate([scale.straight(bent[:1] - width), [np.nextafter(scale.low, np.inf)], edges[1:]])
-        elif cut.side == "low" and cut.value == scale.high:
-            edges = np.concatenate([edges, scale.straight(bent[-1:] + width)])
-    for cut in cuts:
-        # What equals a bound stays: bins are closed below, so an upper bound's edge lies just above it.
-        value = cut.value if cut.side == "low" else float(np.nextafter(cut.value, np.inf))
+        value = _edge(cut)
         if edges[0] < value < edges[-1]:
             nearest = 1 + int(np.argmin(np.abs(scale.bend(edges[1:-1]) - scale.bend(np.array([value]))[0])))
             edges[nearest] = value
     return np.unique(edges)
+
+
+def _edge(cut: Cut) -> float:
+    """Where a cut divides bins. What equals a bound stays: bins are closed below, an upper edge is just above."""
+    return cut.value if cut.side == "low" else float(np.nextafter(cut.value, np.inf))
 
 
 def fill(values: Floats, dropped: Mask, scale: Scale, edges: Floats) -> Histogram:

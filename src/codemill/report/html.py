@@ -79,7 +79,7 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("count", "share", "size", "short", "number", "seconds", "visible", "clip", "breakable"):
+    for name in ("count", "share", "size", "short", "number", "seconds", "visible", "clip", "breakable", "plural"):
         environment.filters[name] = getattr(wording, name)
     environment.globals["stacked"] = charts.stacked
     environment.globals["units"] = wording.units()

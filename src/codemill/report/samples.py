@@ -3,6 +3,8 @@
 The same data gives the same samples, whatever the order of rows or the number of workers.
 """
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -20,7 +22,8 @@ POOL = 4  # how many times the wanted rows are looked at, to leave out copies of
 
 @dataclass
 class Sample:
-    """A file to be shown; `value` is what the rule looked at, `excerpt` follows when contents are read."""
+    """A file to be shown; `value` is what the rule looked at, `note` what else is known of the decision in words,
+    `excerpt` follows when contents are read."""
 
     occurrence: str
     blob: str | None
@@ -105,10 +108,30 @@ def describe(frame: Frame, rows: Ints, column: str = "") -> list[Sample]:
             status=columns["status"][i],
             reason=columns["reason"][i] or "",
             value=_value(shown[i]),
-            note=clip(visible(columns["evidence"][i] or ""), MOST_NOTE),
+            note=clip(visible(_note(columns["evidence"][i], columns["reason"][i] if column else None)), MOST_NOTE),
         )
         for i in range(len(rows))
     ]
+
+
+def _note(evidence: str | None, shown: str | None) -> str:
+    """What a decision went by, in words: `exact: copy of 1f0c…`, `quality: 0.31`.
+
+    A value is left out for the rule `shown`, whose column stands beside the sample already.
+    """
+    parts = []
+    for rule, found in json.loads(evidence).items() if evidence else ():
+        if not isinstance(found, dict):
+            if rule != shown:
+                parts.append(f"{rule}: {_value(found) or 'no value'}")
+        elif "duplicate_of" in found:
+            kept, likeness = str(found["duplicate_of"]), float(found["similarity"])
+            # Ids are 32 digits, of which 12 are enough for `explain`; repositories have names.
+            kept = kept[:12] if re.fullmatch("[0-9a-f]{32,}", kept) else kept
+            parts.append(f"{rule}: copy of {kept}" + (f", similarity {number(likeness)}" if likeness < 1 else ""))
+        else:
+            parts.append(f"{rule}: " + ", ".join(f"{name} {_value(one)}" for name, one in found.items()))
+    return " · ".join(parts)
 
 
 def _value(value: object) -> str:

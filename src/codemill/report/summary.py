@@ -47,7 +47,8 @@ class RunSummary:
     alarms: list[str] = field(default_factory=list)
 
     def write(self, store: Store) -> None:
-        store.write_json(LATEST, asdict(self))
+        # In the order of the recipe, so that a report that is written again says the same in the same order.
+        store.write_json(LATEST, asdict(self), sort_keys=False)
 
     @classmethod
     def read(cls, store: Store) -> "RunSummary":

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from codemill.annotate import REGISTRY, annotator_class
 from codemill.recipe import Bounds, QuantileRule, SampleRule, ValueRule
 from codemill.report import charts
 from codemill.report.frame import Codes, Floats, Frame, Mask
@@ -19,7 +20,7 @@ from codemill.select.signals import groups_of
 from codemill.tables import one_chunk
 
 MOST_VALUES = 14  # bars of a column of names
-QUANTILES = {"least": 0.0, "1%": 0.01, "10%": 0.1, "median": 0.5, "90%": 0.9, "99%": 0.99, "most": 1.0}
+QUANTILES = {"min": 0.0, "1%": 0.01, "10%": 0.1, "median": 0.5, "90%": 0.9, "99%": 0.99, "max": 1.0}
 MOST_PANELS = 8  # small charts, one a group
 SCORES = ("quality.", "page_quality.")  # columns of these annotators always get a chart for each language
 
@@ -43,6 +44,8 @@ class RuleView:
         step: index of the rule's step.
         missing, missing_dropped: files that reached it without a value, and those of them it dropped.
         facts: quantiles of the values of those that have one, by name.
+        only: the value of all files that have one, where they share it; there is nothing to draw then.
+        annotator, about: which one the column is of, and what it says of its values; nothing for columns of none.
         chart: all files that reached it; None where there is nothing to draw.
         panels: the same by language or source.
         at_cut: per side (`low`, `high`) files nearest to the cut.
@@ -52,6 +55,9 @@ class RuleView:
     step: int
     missing: int = 0
     missing_dropped: int = 0
+    only: str = ""
+    annotator: str = ""
+    about: str = ""
     chart: Markup | None = None
     facts: list[tuple[str, str]] = field(default_factory=list)
     panels_by: str = ""
@@ -70,6 +76,9 @@ def rule_view(frame: Frame, index: int, samples: int) -> RuleView:
     rule = step.setting
     assert isinstance(rule, ValueRule | QuantileRule)
     view = RuleView(index)
+    view.annotator = rule.column.partition(".")[0]
+    if view.annotator in REGISTRY:
+        view.about = " ".join((annotator_class(view.annotator).__doc__ or "").split())
     reached = frame.stopped >= index
     stopped = (frame.stopped == index) & ~frame.errored
     kind = frame.type_of(rule.column)
@@ -152,10 +161,13 @@ def _draw_numbers(frame: Frame, view: RuleView, numbers: Floats, rows: _Rows, sa
         return
     common = common_cuts(step)
     shown, gone = numbers[here], stopped[here]
+    if len(shown) > 1 and shown.min() == shown.max():
+        view.only = number(float(shown[0]))
+        return
     scale = make_scale(shown, common)
     edges = make_edges(scale, common, BINS)
     label = f"Values of {rule.column}: {count(len(shown))} {units().many} reached the rule, {count(gone.sum())} dropped"
-    view.chart = charts.histogram(fill(shown, gone, scale, edges), common, label)
+    view.chart = charts.histogram(fill(shown, gone, scale, edges), common, label, axes=charts.Axes(rule.column))
     view.facts = [
         (name, number(float(value)))
         for name, value in zip(QUANTILES, np.quantile(shown, list(QUANTILES.values())), strict=True)
