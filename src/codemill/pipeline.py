@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from codemill.annotate import build
 from codemill.annotate.base import BaseAnnotator, GlobalAnnotator
 from codemill.annotate.run import Data, check_needs, run_annotators
-from codemill.corpus.assemble import check_output
 from codemill.recipe import Recipe
 from codemill.report.html import build_report
 from codemill.report.summary import RunSummary
@@ -16,7 +15,6 @@ from codemill.select.check import check_helpers, check_rules
 from codemill.select.decide import expand
 from codemill.sources.ingest import Ingested, ingest
 from codemill.stages import Stages
-from codemill.store import Store
 
 
 @dataclass
@@ -29,7 +27,6 @@ class Pipeline(Stages[Recipe]):
         schemas = {annotator.name: annotator.schema() for annotator in self.annotators}
         check_rules(rules, self.recipe.corpus.values(), schemas)
         check_helpers(rules, schemas)
-        check_output(Store(self.recipe.output))
 
     def page(self, summary: RunSummary) -> str:
         return build_report(self.store, summary)

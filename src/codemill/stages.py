@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from codemill.annotate import build
 from codemill.annotate.run import Data
 from codemill.corpus.assemble import assemble
+from codemill.corpus.output import check_output
 from codemill.engine import Engine, give_back
 from codemill.report.summary import RunSummary, Stage
 from codemill.select import Selection, select
@@ -66,6 +67,7 @@ class Stages(Timed[R], ABC):
         self.store = Store(self.recipe.store)
         self.annotators = [build(name, params) for name, params in self.recipe.annotate.items()]
         self.check()
+        check_output(Store(self.recipe.output), self.recipe)
 
     @abstractmethod
     def check(self) -> None:

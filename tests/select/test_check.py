@@ -64,8 +64,28 @@ def test_an_output_overwrites_neither_a_store_nor_a_readme_of_its_own(tmp_path):
     with pytest.raises(InputError, match=r"README\.md of its own"):
         check(tmp_path, plain, output="project")
     (tmp_path / "project/codemill.json").write_text(json.dumps({"format": 1}))
-    with pytest.raises(InputError, match="expected a folder for corpora, got a store"):
+    with pytest.raises(InputError, match="expected a new folder or one of recipe 'r', got a store"):
         check(tmp_path, plain, output="project")
+
+
+def test_an_output_is_new_or_of_this_recipe(tmp_path):
+    plain = "[corpus.c]\nrules = []\n"
+    folder = tmp_path / "data"
+    (folder / "c/parquet").mkdir(parents=True)
+    (folder / "c/parquet/mine.parquet").write_bytes(b"mine")
+    with pytest.raises(
+        InputError, match=r"output .*data: expected a new folder or one of recipe 'r', got one with 'c'"
+    ):
+        check(tmp_path, plain, output="data")
+    (folder / ".codemill.json").write_text(json.dumps({"kind": "files", "name": "r"}))
+    check(tmp_path, plain, output="data")
+    for owner in ({"kind": "files", "name": "other"}, {"kind": "pretrain", "name": "r"}):
+        (folder / ".codemill.json").write_text(json.dumps(owner))
+        with pytest.raises(InputError, match=f"got that of '{owner['name']}' .kind {owner['kind']}"):
+            check(tmp_path, plain, output="data")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="got a file"):
+        check(tmp_path, plain, output="file")
 
 
 def test_a_url_of_no_known_kind_is_one_line():

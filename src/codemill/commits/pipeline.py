@@ -23,7 +23,8 @@ from codemill.commits.settings import CommitRecipe
 from codemill.commits.table import CommitTable, RepositoryTable, SampleTable
 from codemill.commits.template import load_template
 from codemill.commits.tokens import load_tokens
-from codemill.corpus.assemble import check_output, claim_output
+from codemill.corpus.assemble import remove_corpora
+from codemill.corpus.output import claim_output
 from codemill.engine import Engine
 from codemill.errors import InputError, RecipeError
 from codemill.recipe import ValueRule
@@ -82,7 +83,6 @@ class CommitPipeline(Stages[CommitRecipe]):
         schemas = {annotator.name: annotator.schema() for annotator in self.annotators}
         schemas |= {table.name: table.schema() for table in (CommitTable, RepositoryTable, SampleTable)}
         check_rules(rules, recipe.corpus.values(), schemas)
-        check_output(Store(self.recipe.output))
         self.recipe.history.salt()
         for corpus in self.recipe.corpus.values():
             load_template(corpus.template, corpus.tokens)
@@ -177,7 +177,7 @@ class CommitPipeline(Stages[CommitRecipe]):
     def decide(self, shards: list[CommitShard], data: Data) -> tuple[Data, list[Selection], dict[str, dict[str, int]]]:
         """Decide for every corpus: by the recipe's rules, then by what became of the kept ones as samples."""
         output = Store(self.recipe.output)
-        claim_output(output, self.recipe)
+        remove_corpora(output, self.recipe, claim_output(output, self.recipe))
         selections: list[Selection] = []
         counts: dict[str, dict[str, int]] = {}
         tables: list[Annotation] = []

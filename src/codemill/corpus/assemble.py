@@ -7,6 +7,7 @@ complete.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,9 @@ import pyarrow.compute as pc
 
 from codemill.annotate.run import Annotation, Data
 from codemill.corpus.card import AnyRecipe, dataset_card
+from codemill.corpus.output import DONE, claim_output
 from codemill.engine import Engine, Task
-from codemill.errors import ConservationError, InputError, RecipeError
+from codemill.errors import ConservationError, RecipeError
 from codemill.recipe import CorpusSettings, Recipe
 from codemill.schema import OCCURRENCE, digest
 from codemill.select import Selection
@@ -43,7 +45,7 @@ def assemble(
         RecipeError: masking is asked for without the annotator that finds the spans.
     """
     output = Store(recipe.output)
-    claim_output(output, recipe)
+    remove_corpora(output, recipe, claim_output(output, recipe))
     index = _shard_index(store, data.shards)
     counts: dict[str, dict[str, int]] = {}
     for selection in selections:
@@ -57,33 +59,8 @@ def assemble(
         counts[selection.corpus] = _count(selection, listing, plan)
     store.delete_folder("scratch/assemble")
     output.write_bytes("README.md", dataset_card(recipe, selections, counts).encode())
-    output.write_json("codemill.json", {"recipe": recipe.fingerprint(), "name": recipe.name, "corpora": counts})
+    output.write_json(DONE, {"recipe": recipe.fingerprint(), "name": recipe.name, "corpora": counts})
     return counts
-
-
-def claim_output(output: Store, recipe: AnyRecipe) -> None:
-    """Make an output one that is being written: what this recipe no longer makes goes, and the mark of completion.
-
-    Raises:
-        InputError: see `check_output`.
-    """
-    check_output(output)
-    if output.exists("codemill.json"):
-        _remove_corpora(output, recipe)
-        output.delete("codemill.json")
-
-
-def check_output(output: Store) -> None:
-    """Raise where an output would overwrite what is none: a store, or a folder with a README of its own.
-
-    Raises:
-        InputError: says what is there.
-    """
-    if output.exists("codemill.json"):
-        if "format" in output.read_json("codemill.json"):
-            raise InputError(f"output {output.root}: expected a folder for corpora, got a store")
-    elif output.exists("README.md") and b"Made by codemill" not in output.read_bytes("README.md"):
-        raise InputError(f"output {output.root}: expected a folder for corpora, got one with a README.md of its own")
 
 
 def _shard_index(store: Store, shards: Sequence[str]) -> pa.Table:
@@ -199,13 +176,11 @@ def _remove_others(output: Store, corpus: str, plan: list[Task]) -> None:
                 output.delete(file)
 
 
-def _remove_corpora(output: Store, recipe: AnyRecipe) -> None:
-    """Delete the parts of corpora that this recipe has made and no longer has; the card says nothing of them."""
-    made = output.read_json("codemill.json")
-    if made.get("name") == recipe.name:
-        for corpus in sorted(set(made.get("corpora", ())) - set(recipe.corpus)):
-            for kind in ("parquet", "jsonl"):
-                output.delete_folder(f"{corpus}/{kind}")
+def remove_corpora(output: Store, recipe: AnyRecipe, made: Mapping[str, Any]) -> None:
+    """Delete the parts of corpora that were made and that the recipe no longer has; the card says nothing of them."""
+    for corpus in sorted(set(made.get("corpora", ())) - set(recipe.corpus)):
+        for kind in ("parquet", "jsonl"):
+            output.delete_folder(f"{corpus}/{kind}")
 
 
 def _count(selection: Selection, listing: pa.Table, plan: list[Task]) -> dict[str, int]:

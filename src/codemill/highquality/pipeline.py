@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from codemill.corpus.assemble import check_output
+from codemill.corpus.output import check_output, claim_output
 from codemill.engine import Task
 from codemill.highquality import classifier
 from codemill.highquality.card import dataset_card
@@ -35,7 +35,7 @@ class HighQuality(Timed[HighQualityRecipe]):
         self.annotators = annotators_for(self.columns, self.recipe.annotate)
         self.parts = find_parts(self.recipe.input)
         check_columns(self.parts, self.columns, self.annotators)
-        check_output(self.output)
+        check_output(self.output, self.recipe)
 
     def run(self) -> dict[str, Any]:
         """Do everything; returns the summary, which is also written to the output.
@@ -46,8 +46,7 @@ class HighQuality(Timed[HighQualityRecipe]):
         self.store.create()
         with self.store.lock():
             documents = self.stage("look", self._look)
-            if self.output.exists("codemill.json"):
-                self._remove_sets()
+            self._remove_sets(claim_output(self.output, self.recipe))
             made = {name: self._source(name, documents) for name in self.recipe.source}
             return self._conclude(documents, made)
 
@@ -116,13 +115,10 @@ class HighQuality(Timed[HighQualityRecipe]):
         key = digest([VERSION, self.values, *(part.name for part in self.parts), json.dumps(rest, sort_keys=True)])
         return f"highquality/rounds/{name}-{key}"
 
-    def _remove_sets(self) -> None:
-        """Delete sets that this recipe has made and no longer has, and the mark that the output is complete."""
-        made = self.output.read_json("codemill.json")
-        if made.get("name") == self.recipe.name:
-            for name in sorted(set(made.get("corpora", ())) - set(self.recipe.source)):
-                self.output.delete_folder(name)
-        self.output.delete("codemill.json")
+    def _remove_sets(self, made: dict[str, Any]) -> None:
+        """Delete sets that were made and that the recipe no longer has."""
+        for name in sorted(set(made.get("corpora", ())) - set(self.recipe.source)):
+            self.output.delete_folder(name)
 
     def _conclude(self, documents: Documents, made: dict[str, SourceView]) -> dict[str, Any]:
         counts = {name: view.kept for name, view in made.items()}

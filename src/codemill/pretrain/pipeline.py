@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from codemill.corpus.assemble import check_output
+from codemill.corpus.output import check_output, claim_output, own_output
 from codemill.corpus.read import ERRORS, Corpus, InputPart, find_parts
 from codemill.errors import RecipeError
 from codemill.longcontext.run import make_documents
@@ -43,7 +43,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         if "://" in self.recipe.output:
             raise RecipeError(f"output: expected a local folder, which loaders can map, got {self.recipe.output!r}")
         self.output = Store(self.recipe.output)
-        check_output(self.output)
+        check_output(self.output, self.recipe)
 
     def run(self) -> PretrainSummary:
         """All stages; store and output are held for the whole run.
@@ -54,6 +54,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         with self.store.lock(), self.output.lock():
             self.store.create()
             self.files = {one.name: find_parts(_corpus(one)) for one in self.recipe.source if not one.longcontext}
+            own_output(self.output, self.recipe)
             if self.recipe.tokenizer.train and not Path(self.recipe.tokenizer.path).exists():
                 self.stage("tokenizer", partial(self._train, self.recipe.tokenizer.train))
             for source in self.recipe.source:
@@ -270,8 +271,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
                 self.output.delete_folder(f"{phase.name}/{stage.name}")
                 if not any(phase.iterdir()):
                     phase.rmdir()
-        if self.output.exists("codemill.json"):
-            self.output.delete("codemill.json")
+        claim_output(self.output, self.recipe)
 
     def _conclude(self, done: list[dict[str, Any]]) -> PretrainSummary:
         sums = totals(done)
