@@ -4,12 +4,13 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import zstandard
 
 from codemill.engine import open_url, plain_url
 
+ZSTD_BYTES = 1 << 12  # packed bytes unpacked at a time: one may stand for tens of thousands
 LINE_LIMIT = 1 << 28  # a longer line is no row of code
 # What reading a broken file raises.
 BROKEN = (OSError, EOFError, zstandard.ZstdError)
@@ -26,9 +27,40 @@ def unpacked(stream: BinaryIO, location: str) -> BinaryIO:
     if name.endswith(".gz"):
         return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
     if name.endswith(".zst"):
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(stream, read_across_frames=True)
-        return io.BufferedReader(reader, 1 << 20)
+        return io.BufferedReader(_Zstd(stream), 1 << 20)
     return stream
+
+
+class _Zstd(io.RawIOBase):
+    """The content of frames in turn. A last frame that is cut off raises: zstandard's own reader hides it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.packed = b""
+        self.frame: Any = None
+        self.ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.ready and (self.packed or self._more()):
+            if self.frame is None:
+                self.frame = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+            self.ready = memoryview(self.frame.decompress(self.packed))
+            self.packed = self.frame.unused_data
+            if self.frame.eof:
+                self.frame = None
+        count = min(len(buffer), len(self.ready))
+        buffer[:count] = self.ready[:count]
+        self.ready = self.ready[count:]
+        return count
+
+    def _more(self) -> bool:
+        self.packed = self.stream.read(ZSTD_BYTES)
+        if not self.packed and self.frame is not None:
+            raise EOFError("the file ends within a frame of zstd")
+        return bool(self.packed)
 
 
 def lines(stream: BinaryIO, start: int, stop: int | None) -> Iterator[tuple[int, bytes]]:
