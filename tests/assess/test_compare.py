@@ -65,6 +65,7 @@ def test_text_json_and_page(both, tmp_path):
     page = tmp_path / "page.html"
     result.write_html(page)
     html = page.read_text()
+    assert html.count("<table") == html.count('<div class="wide"><table') == 3  # none makes a phone scroll the page
     assert html.count('class="heat"') == 121 and "&lt;b&gt;strict" in html and "<b>" not in html and "http" not in html
 
 

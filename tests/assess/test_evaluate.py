@@ -96,6 +96,8 @@ def test_everything_is_measured(labels, tmp_path):
     html = page.read_text()
     assert html.count("<svg") == 2 and html.count("</tr>") == 10 and "http" not in html
     assert html.count('class="box"') == 6 and "reader" in html
+    assert html.count("<table") == html.count('<div class="wide"><table') == 3
+    assert (">note</th>" in html) == any(method.note for method in result.methods)
 
 
 def test_a_missing_extra_is_a_note_in_the_table(labels, monkeypatch):

@@ -344,6 +344,7 @@ def test_difference_is_bounded():
         (wording.seconds(3725), "62 min 05 s"),
         (wording.seconds(7300), "2 h 01 min"),
         (wording.clip("abcdef", 4), "abc…"),
+        (wording.marked("`a<b`: <i>"), "<code>a&lt;b</code>: &lt;i&gt;"),
     ],
 )
 def test_numbers_in_words(said, expected):

@@ -34,7 +34,7 @@ def heat_map(counts: np.ndarray, across: str, down: str) -> Markup:
                 f"<title>{escape(down)} {row}, {escape(across)} {column}: {count}</title></rect>"
             )
             if count:
-                kind = "on" if shade > 0.55 else "tick"
+                kind = "on" if shade > 0.7 else "cell"
                 parts.append(_text(x + cell / 2, y + cell / 2 + 4, f"{count:,}", kind=kind))
     parts.append(_text(left + size * cell / 2, size * cell + 36, across))
     parts.append(_upright(12, size * cell / 2, down))

@@ -90,6 +90,7 @@ class Evaluation:
             "title": f"Scorer {self.scorer}",
             "e": self,
             "figures": FIGURES,
+            "notes": any(method.note for method in self.methods),
             "boxes": box_plot(self.boxes, across="rating", down="prediction"),
             "calibration": calibration_plot(self.calibration, across="mean prediction", down="mean rating"),
         }

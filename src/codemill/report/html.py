@@ -79,7 +79,19 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("count", "share", "size", "short", "number", "seconds", "visible", "clip", "breakable", "plural"):
+    for name in (
+        "count",
+        "share",
+        "size",
+        "short",
+        "number",
+        "seconds",
+        "visible",
+        "clip",
+        "breakable",
+        "plural",
+        "marked",
+    ):
         environment.filters[name] = getattr(wording, name)
     environment.globals["stacked"] = charts.stacked
     environment.globals["units"] = wording.units()

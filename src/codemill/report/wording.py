@@ -171,6 +171,11 @@ def breakable(text: str) -> Markup:
     return Markup(re.sub(r"([._/-])", r"\1<wbr>", str(escape(visible(text)))))
 
 
+def marked(text: str) -> Markup:
+    """Text of our own, escaped, with what stands in backticks set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def clip(text: str, limit: int) -> str:
     """Text of at most `limit` characters; an ellipsis says that more was there."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
