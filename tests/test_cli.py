@@ -123,3 +123,9 @@ def test_ctrl_c_is_one_line_too(tmp_path):
         [sys.executable, "-c", code, "run", "recipe.toml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert_one_line(done, "interrupted", "run the same command to go on")
+
+
+def test_names_that_are_no_utf8_are_one_line_or_looked_for_as_tables_hold_them(folder):
+    name = os.fsdecode(b"pl\xe4tze")
+    assert_one_line(codemill("explain", "x", "--store", name, cwd=folder), "expected a name in UTF-8")
+    assert_one_line(codemill("explain", name, cwd=folder), "explain: expected the id or path")

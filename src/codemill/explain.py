@@ -11,6 +11,7 @@ from codemill.report.summary import RunSummary
 from codemill.report.wording import condition, speaking_of, units_of
 from codemill.schema import BLOB, KEYS, OCCURRENCE
 from codemill.select.result import Step, read_selection
+from codemill.sources.base import clean_text
 from codemill.store import Store
 from codemill.tables import parts
 
@@ -35,7 +36,8 @@ def explain(store: Store, query: str) -> dict[str, Any]:
     summary = RunSummary.read(store)
     paths = [f"occurrences/{shard}.parquet" for shard in summary.shards]
     occurrences = store.read_all(paths, OCCURRENCE)
-    found = occurrences.filter(_matches(store, summary, occurrences, query))
+    # Names that are no UTF-8 are looked for as tables hold them.
+    found = occurrences.filter(_matches(store, summary, occurrences, clean_text(query)))
     if not found.num_rows:
         raise InputError(f"explain: expected the id or path of something the last run saw, got {query!r}")
     found = found.sort_by([("repo", "ascending"), ("path", "ascending")])

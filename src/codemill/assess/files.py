@@ -9,6 +9,7 @@ import pyarrow as pa
 from codemill.annotate.language import detect
 from codemill.errors import InputError
 from codemill.quality.scorer import Scorer
+from codemill.sources.base import clean_text
 from codemill.sources.directories import Entry, list_entries, read_entry
 from codemill.sources.ingest import content_problem
 
@@ -24,7 +25,7 @@ def score_files(scorer: Scorer, paths: Sequence[Path]) -> Iterator[dict[str, Any
         where a file is no text or can't be read.
 
     Raises:
-        InputError: a path does not exist.
+        InputError: a path does not exist, or is a folder without files.
     """
     waiting: list[tuple[str, bytes]] = []
     size = 0
@@ -45,11 +46,13 @@ def score_files(scorer: Scorer, paths: Sequence[Path]) -> Iterator[dict[str, Any
 
 def _read(path: Path) -> Iterator[tuple[str, bytes | None, str | None]]:
     entries = list_entries(path) if path.is_dir() else [Entry(path.name, path.stat().st_size, 0, None)]
+    if not entries:
+        raise InputError(f"score {path}: expected files, got an empty folder")
     root = path if path.is_dir() else path.parent
     for entry in entries:
         content, problem = read_entry(root, entry, MAX_BYTES)
         problem = problem if content is None else content_problem(content)
-        yield str(root / entry.path), None if problem else content, problem
+        yield clean_text(str(root / entry.path)), None if problem else content, problem
 
 
 def _score(scorer: Scorer, files: list[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:

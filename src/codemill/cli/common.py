@@ -56,6 +56,8 @@ def main() -> None:
         _fail(f"{error.filename or 'input'}: {error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
         _leave()
+    except UnicodeEncodeError as error:  # Arrow's file systems and tables know no other names
+        _fail(f"{error.object!r}: expected a name in UTF-8, got one with other bytes")
     except Exception as error:
         # Options that don't exist, arguments that are missing: these errors say themselves in one line.
         if not hasattr(error, "format_message"):
