@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from codemill.report import wording
 from codemill.report.clusters import dedup_view, difference
 from codemill.report.contents import EXCERPT_LINES, EXCERPT_WIDTH, Head, excerpt
 from codemill.report.frame import NO_TEXT, Frame, Weight
-from codemill.report.histogram import BINS, Cut, fill, make_edges, make_scale
+from codemill.report.histogram import BINS, Cut, Scale, fill, make_edges, make_scale
 from codemill.report.samples import at_random, describe, nearest
 from codemill.report.tallies import MOST_GROUPS, by_group, funnel, overview, remarks
 from codemill.report.thresholds import rule_view
@@ -95,6 +96,18 @@ def test_small_groups_are_added_up_and_none_is_lost():
     assert sum(row.seen.files for row in table.rows) + table.rest.seen.files == 430 == table.total.seen.files
 
 
+def test_a_group_is_named_by_the_short_id_of_its_commit():
+    selection = select_rows({"x.a": [1.0] * 3}, RULES)
+    columns = [
+        pa.array(["made"] * 3),
+        pa.array(["owner/name"] * 3),
+        pa.array(["0123456789abcdef" * 2 + "01234567"] * 3),
+    ]
+    names = pc.binary_join_element_wise(*columns, "\0")
+    table = by_group(Frame(selection), np.zeros(3, np.int32), names[:1])
+    assert [row.name for row in table.rows] == ["made owner/name 0123456789ab"]
+
+
 def test_remarks_name_what_is_unusual():
     rules = [ValueRule(name="all", column="x.a", min=100), ValueRule(name="idle", column="x.a", max=100)]
     frame = Frame(select_rows({"x.a": [1.0] * 60}, rules))
@@ -132,6 +145,18 @@ def test_bins_hold_every_value_once_and_a_cut_splits_none(values, bounds):
     # Ends gather what lies beyond the axis, and two cuts may fall into one bin: nothing else mixes.
     assert mixed[1:-1].sum() <= (len(cuts) == 2)
     assert all(0 <= scale.place(tick) <= 1 for tick in scale.ticks())
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1e6, [0, 10, 1e3, 1e5]),
+        (40, 3500, [50, 100, 200, 500, 1000, 2000]),
+        (3, 90, [5, 10, 20, 50]),
+    ],
+)
+def test_a_logarithmic_axis_is_marked_all_along(low, high, ticks):
+    assert Scale(low, high, True).ticks() == ticks
 
 
 @pytest.mark.parametrize(

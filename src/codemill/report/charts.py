@@ -103,6 +103,8 @@ def histogram(data: Histogram, cuts: Sequence[Cut], label: str, box: Box = LARGE
     parts += _columns(data, most, root, box, up)
     parts += [_cut(cut, data.scale, data.edges, box) for cut in cuts]
     parts += _ticks(data.scale, data.edges, box)
+    if box is SMALL and root:
+        parts.append('<text class="tick" x="0" y="10">√ scale</text>')
     if box is LARGE:
         parts.append(f'<text class="tick" x="4" y="10">{escape(up)}{", √ scale" if root else ""}</text>')
         across = ", ".join(part for part in (axes.across, "log scale" if data.scale.log else "") if part)

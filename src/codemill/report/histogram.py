@@ -59,10 +59,12 @@ class Scale:
     def ticks(self) -> list[float]:
         """About five round values on the axis."""
         if self.log:
-            powers = [0.0, *(10.0**exponent for exponent in range(19))]
-            inside = [value for value in powers if self.low <= value <= self.high]
-            if len(inside) >= 3:
-                return inside[:: -(-len(inside) // 6)]
+            # Powers of ten, or with 2 and 5 between them where few of them are on the axis.
+            for factors in ((1,), (1, 2, 5)):
+                marks = [0.0, *(factor * 10.0**exponent for exponent in range(19) for factor in factors)]
+                inside = [value for value in marks if self.low <= value <= self.high]
+                if len(inside) >= 3:
+                    return inside[:: -(-len(inside) // 6)]
         span = self.high - self.low
         raw = span / 5 if span > 0 else 1.0
         power = 10.0 ** np.floor(np.log10(raw))

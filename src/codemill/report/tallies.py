@@ -1,5 +1,6 @@
 """Counts what went in, what each rule took and what is left, over all and by language, source and repository."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,10 +174,17 @@ def by_group(frame: Frame, groups: Codes, names: pa.Array) -> GroupTable:
         return GroupRow(name, whole, stayed, whole.files - stayed.files - failures, failures, files, main)
 
     order = np.argsort(-cells.sum(axis=1), kind="stable")
-    shown = [row(names[int(i)].as_py().replace("\0", " ").strip(), np.array([i])) for i in order[:MOST_GROUPS]]
+    shown = [row(_name(names[int(i)].as_py()), np.array([i])) for i in order[:MOST_GROUPS]]
     rest = row(f"{length - MOST_GROUPS:,} others", order[MOST_GROUPS:]) if length > MOST_GROUPS else None
     titles = [frame.reasons[index] for index in columns] + (["other reasons"] if other else [])
     return GroupTable(titles, shown, rest, row("all", order))
+
+
+def _name(key: str) -> str:
+    """A group's key as a name; of a commit's id twelve digits, as git shows it."""
+    return " ".join(
+        part[:12] if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", part) else part for part in key.split("\0")
+    ).strip()
 
 
 def remarks(frame: Frame, rows: list[FunnelRow], languages: GroupTable) -> list[str]:

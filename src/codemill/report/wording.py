@@ -167,8 +167,8 @@ def visible(text: str) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """A name, escaped, that a narrow column may break after its dots, dashes, slashes and underscores."""
-    return Markup(re.sub(r"([._/-])", r"\1<wbr>", str(escape(visible(text)))))
+    """A name, escaped, that a narrow column may break after its dots, dashes, pluses, slashes, underscores."""
+    return Markup(re.sub(r"([._/+-])", r"\1<wbr>", str(escape(visible(text)))))
 
 
 def marked(text: str) -> Markup:
