@@ -55,7 +55,7 @@ def test_the_recipe_that_ships_loads(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('name = "r"', "", "name: Field required"),
+        ('name = "r"', "", "name: expected a value, got none"),
         ('kind = "git"', 'kind = "table"', "kind: .*'git'"),
         ("equals = false", "", r"rule\[0\] \(merge\): expected a bound"),
         ("commit.merge", "commit.merged", "column commit.merged: expected one of .*'merged'"),

@@ -221,7 +221,7 @@ def test_the_same_content_is_taken_once(tmp_path):
         (("outline.documented_share", "occurrence.stars"), "column occurrence.stars: expected it in the corpus"),
         (('seed = ["in_lib"]', 'seed = ["other"]'), "source.modules.seed: expected names of rules"),
         (("/corpus", "/none"), "input files: expected a file or folder"),
-        (('hard = ["scores_well"', 'dropped = ["scores_well"'), "source.modules.dropped: Extra inputs"),
+        (('hard = ["scores_well"', 'dropped = ["scores_well"'), "source.modules.dropped: expected one of bad, "),
         (('languages = ["Python"]', 'languages = ["Ada"]'), "source.modules: expected positives and negatives"),
         (('kind = "highquality"', 'kind = "web"'), "kind: expected highquality for this command, got 'web'"),
         (("max = 0.1", 'dedup = "exact"'), "expected bounds, any_of, none_of or matches"),

@@ -49,12 +49,12 @@ def test_rules_become_the_kind_their_fields_tell(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('store = "s"', "", r"store: Field required"),
-        ('store = "s"', "stor = 1", r"store: Field required"),
-        ('kind = "directories"', 'kind = "ftp"', r"source\.0: .*'ftp'"),
+        ('store = "s"', "", r"store: expected a value, got none$"),
+        ('store = "s"', "stor = 1", r"stor: expected one of alarm, .*, store, got 'stor'$"),
+        ('kind = "directories"', 'kind = "ftp"', r"source\[0\]\.kind: expected 'directories', .*, got 'ftp'$"),
         ("max = 10", "max = 'ten'", r"rule\[0\] \(size\): max: .*'ten'"),
         ("max = 10", "", r"rule\[0\] \(size\): expected a bound"),
-        ("max = 10", "maximum = 10", r"rule\[0\] \(size\): maximum: Extra inputs"),
+        ("max = 10", "maximum = 10", r"rule\[0\] \(size\): maximum: expected one of .*, max, .*, got 'maximum'$"),
         ("drop_lowest = 0.1", "drop_lowest = 1.5", r"rule\[1\] \(worst\): drop_lowest: .*1\.5"),
         ("drop_lowest = 0.1", "drop_lowest = 0.1\ndrop_highest = 0.1", r"exactly one of drop_lowest, drop_highest"),
         ('rules = ["size", "worst"]', 'rules = ["sise"]', r"corpus\.files\.rules: expected names of rules .*'sise'"),

@@ -66,7 +66,7 @@ def _rule(entry: Any, place: str) -> Rule:
         try:
             return TextRule.model_validate(entry)
         except ValidationError as error:
-            raise RecipeError(f"{place} ({entry.get('name', 'no name')}): {first_problem(error)}") from error
+            raise RecipeError(f"{place} ({entry.get('name', 'no name')}): {first_problem(error, TextRule)}") from error
     rule = parse_rule(entry, place) if not isinstance(entry, TextRule) else entry
     if not isinstance(rule, ValueRule | TextRule):
         raise RecipeError(

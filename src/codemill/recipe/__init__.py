@@ -2,12 +2,11 @@
 
 A recipe says where data comes from (`sources.py`), which annotators run with which parameters, which rules decide
 (`rules.py`), and which corpora come out (`files.py`, which is the whole). It holds every threshold; annotators hold
-none. Errors name the field, what was expected and what came (`base.py`, `load.py`). Other kinds of recipes have their
+none. Errors name the field, what was expected and what came (`mistakes.py`). Other kinds of recipes have their
 settings in their own rooms.
 """
 
 from codemill.recipe.base import (
-    COLUMN,
     FILE_NAME,
     Scalar,
     Strict,
@@ -15,7 +14,6 @@ from codemill.recipe.base import (
     check_file_names,
     check_unique,
     fingerprint_of,
-    first_problem,
     parse_settings,
 )
 from codemill.recipe.files import (
@@ -28,6 +26,7 @@ from codemill.recipe.files import (
     Recipe,
 )
 from codemill.recipe.load import load_recipe, load_recipe_as, recipe_kind
+from codemill.recipe.mistakes import COLUMN, first_problem
 from codemill.recipe.rules import (
     Bounds,
     DedupRule,

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codemill.errors import RecipeError
+from codemill.recipe.mistakes import first_problem
 
 Scalar = str | bool | int | float
 S = TypeVar("S", bound=BaseModel)
-COLUMN = r"^[a-z_]+\.[a-z0-9_]+$"  # annotator.field or occurrence.field
 # Names of corpora and rules become names of folders and files.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
@@ -24,23 +24,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first problem of a validation error as `field: expectation, got value`."""
-    problem = error.errors()[0]
-    # Tagged unions put the tag into the location; it is no field of the recipe.
-    place = ".".join(str(part) for part in problem["loc"] if part not in {"directories", "git", "archives", "table"})
-    message = problem["msg"].removeprefix("Value error, ")
-    value = repr(problem["input"])
-    got = "" if isinstance(problem["input"], dict) or problem["type"] == "value_error" else f", got {value[:80]}"
-    return f"{place}: {message}{got}" if place else f"{message}{got}"
-
-
 def parse_settings(model: type[S], values: dict[str, Any], place: str) -> S:
     """Settings checked against their model; errors are one line that begins with `place`."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"{place}.{first_problem(error)}") from error
+        raise RecipeError(f"{place}.{first_problem(error, model)}") from error
 
 
 def check_unique(what: str, names: Iterable[str]) -> None:

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from codemill.recipe.base import COLUMN, Strict, check_apart, check_file_names, check_unique, fingerprint_of
+from codemill.recipe.base import Strict, check_apart, check_file_names, check_unique, fingerprint_of
+from codemill.recipe.mistakes import COLUMN
 from codemill.recipe.rules import Rules
 from codemill.recipe.sources import Source
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from codemill.errors import RecipeError
-from codemill.recipe.base import S, first_problem
+from codemill.recipe.base import S
 from codemill.recipe.files import Recipe
+from codemill.recipe.mistakes import first_problem
 
 
 def recipe_kind(path: str | Path) -> str:
@@ -42,6 +43,6 @@ def load_recipe_as(model: type[S], path: str | Path) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"recipe {path}: {first_problem(error)}") from error
+        raise RecipeError(f"recipe {path}: {first_problem(error, model)}") from error
     except RecipeError as error:
         raise RecipeError(f"recipe {path}: {error}") from error

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from codemill.errors import RecipeError
-from codemill.recipe.base import COLUMN, Scalar, Strict, first_problem
+from codemill.recipe.base import Scalar, Strict
+from codemill.recipe.mistakes import COLUMN, first_problem
 
 
 class Bounds(Strict):
@@ -193,7 +194,7 @@ def parse_rule(entry: Any, place: str = "rule") -> Rule:
     try:
         return model.model_validate(entry)
     except ValidationError as error:
-        raise RecipeError(f"{place} ({entry.get('name', 'no name')}): {first_problem(error)}") from error
+        raise RecipeError(f"{place} ({entry.get('name', 'no name')}): {first_problem(error, model)}") from error
 
 
 def parse_rules(value: Any, parse: Callable[[Any, str], Any] = parse_rule) -> Any:
