@@ -66,9 +66,9 @@ def stacked(parts: Sequence[tuple[str, float]], whole: float, label: str, height
     )
 
 
-def bars(rows: Sequence[tuple[str, int, int]], width: int = 640) -> Markup:
+def bars(rows: Sequence[tuple[str, int, int]], width: int = 480) -> Markup:
     """Horizontal bars of named values: (name, passed, dropped), one line each."""
-    left, right, line = 170, 150, 20
+    left, right, line = 165, 145, 20
     most = max((passed + dropped for _, passed, dropped in rows), default=0) or 1
     room = width - left - right
     parts = []
@@ -85,7 +85,7 @@ def bars(rows: Sequence[tuple[str, int, int]], width: int = 640) -> Markup:
             f'<text class="tick" x="{left + gone + kept + 6:.1f}" y="{y + 11}">{text}</text>'
         )
     label = "; ".join(f"{name}: {passed + dropped}, {dropped} dropped" for name, passed, dropped in rows)
-    return _svg(width, len(rows) * line + 6, label, parts)
+    return _svg(width, len(rows) * line + 6, label, parts, "chart bars")
 
 
 def histogram(data: Histogram, cuts: Sequence[Cut], label: str, box: Box = LARGE, axes: Axes = Axes()) -> Markup:
@@ -226,8 +226,8 @@ def _x(value: float, scale: Scale, edges: np.ndarray, box: Box) -> float:
     return box.left + box.inner_width * whole.place(value)
 
 
-def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> Markup:
+def _svg(width: int, height: int, label: str, parts: Sequence[str], kind: str = "chart") -> Markup:
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
         f"{''.join(parts)}</svg>"
     )
