@@ -315,6 +315,26 @@ def test_clusters_count_files_and_say_what_became_of_the_kept_one():
     assert view.largest[1].kept.fate == ""
 
 
+def test_clusters_of_commits_have_their_subjects():
+    selection = select_rows({"x.a": [0.0] * 3}, [])
+    ids = selection.decisions["occurrence_id"].to_pylist()
+    evidence = pa.table({"dropped": ids[1:2], "kept": ids[:1], "similarity": [1.0]}, schema=EVIDENCE)
+    rule = DedupRule(name="same", dedup="exact", on="commit.patch_id")
+    decisions = selection.decisions
+    for name, values in (("reason", [None, "same", None]), ("status", ["kept", "dropped", "kept"])):
+        decisions = decisions.set_column(decisions.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    steps = [selection.steps[0], Step("same", rule, 3, 1, 0, 0, 0)]
+    values = {**vars(selection), "decisions": decisions, "steps": steps, "evidence": {"same": evidence}}
+    blobs = selection.decisions["blob_id"].to_pylist()
+    heads = {blobs[0]: Head("Fix <it>\u202e\n\nmore", 3), blobs[1]: Head("x" * 99, 1), blobs[2]: Head("other", 1)}
+    with wording.speaking_of(wording.COMMITS):
+        view = dedup_view(Frame(Selection(**values)), 1)
+        assert view.blobs() == set(blobs[:2])
+        view.compare(heads)
+    assert view.titles == {blobs[0]: "Fix <it>⟨202E⟩", blobs[1]: "x" * 71 + "…"}
+    assert dedup_view(Frame(Selection(**values)), 1).blobs() == set()  # a file's first line is no title
+
+
 def test_excerpts_are_bounded_and_begin_below_a_licence():
     text = "# line of a licence\n" * 9 + "\nimport os\n" + "x = 1 \x07\n" * 50 + "y" * 900
     shown = excerpt(Head(text, 61))

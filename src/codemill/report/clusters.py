@@ -15,7 +15,7 @@ from codemill.report import charts
 from codemill.report.contents import EXCERPT_WIDTH, Head
 from codemill.report.frame import Frame, Ints, Mask, repository_keys
 from codemill.report.histogram import Scale, fill, make_edges
-from codemill.report.wording import clip, count, visible
+from codemill.report.wording import clip, count, units, visible
 from codemill.schema import REPOSITORY
 from codemill.tables import parts
 
@@ -23,6 +23,7 @@ MOST_CLUSTERS = 10
 MOST_MEMBERS = 4
 MOST_PAIRS = 3
 DIFF_LINES = 14
+MOST_TITLE = 72  # characters
 DIFF_INPUT = 400  # lines of each file that a difference looks at
 SIZES = ((2, 2), (3, 5), (6, 10), (11, 100), (101, 1000), (1001, None))
 
@@ -63,7 +64,7 @@ class Pair:
 
 @dataclass
 class DedupView:
-    """What the report says of a dedup rule's step."""
+    """What the report says of a dedup rule's step; `titles` are first lines by content, of rows that have such."""
 
     step: int
     kind: str
@@ -75,13 +76,20 @@ class DedupView:
     chart: Markup | None = None
     largest: list[Cluster] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
+    titles: dict[str | None, str] = field(default_factory=dict)
 
     def blobs(self) -> set[str]:
-        """The contents that are needed for the differences."""
-        return {member.blob for pair in self.pairs for member in (pair.kept, pair.dropped) if member.blob}
+        """The contents that are needed for the differences and, where rows have some, for titles."""
+        shown = [member for pair in self.pairs for member in (pair.kept, pair.dropped)]
+        if units().titled:
+            shown += [member for cluster in self.largest for member in (cluster.kept, *cluster.members)]
+        return {member.blob for member in shown if member.blob}
 
     def compare(self, heads: dict[str, Head]) -> None:
-        """Fill in the differences."""
+        """Fill in the differences and titles."""
+        if units().titled:
+            known = self.blobs() & heads.keys()
+            self.titles = {blob: clip(visible(heads[blob].text.split("\n")[0]), MOST_TITLE) for blob in known}
         for pair in self.pairs:
             old, new = heads.get(pair.kept.blob or ""), heads.get(pair.dropped.blob or "")
             if old and new:

@@ -24,8 +24,8 @@ _SIGNS = {"min": "≥", "max": "≤", "equals": "=", "not_equals": "≠", "in_":
 
 @dataclass(frozen=True)
 class Units:
-    """What a run's rows are called, one and many, what they are of, what makes one readable, and the columns that say
-    of what it is."""
+    """What a run's rows are called, one and many, what they are of, what makes one readable, the columns that say of
+    what it is, and whether the first line of a content says more of it than its name, as that of a commit does."""
 
     one: str
     many: str
@@ -33,6 +33,7 @@ class Units:
     groups: str
     readable: str
     keys: tuple[str, ...] = REPOSITORY
+    titled: bool = False
 
     def of(self, number: int) -> str:
         """So many rows: `1 file`, `1,234 files`."""
@@ -66,6 +67,7 @@ COMMITS = Units(
     "repositories",
     "message and patch are text: all objects there, not binary, undecodable or too large",
     ("source", "repo"),
+    titled=True,
 )
 _BY_KIND = {"web": PAGES, "commits": COMMITS}
 _UNITS: ContextVar[Units] = ContextVar("units", default=FILES)
