@@ -113,6 +113,15 @@ def test_lines_and_columns_of_other_names(corpus, tmp_path):
     assert other.fertility == whole.fertility
 
 
+def test_rows_that_are_no_documents_are_counted(tmp_path):
+    good = [json.dumps({"content": f"def number_{at}(): return {at}"}) for at in range(20)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*good, '{"content": "cut o', "[]", '{"content": null}', ""]))
+    made = train([tmp_path / "a.jsonl"], tmp_path / "out", SMALL)
+    assert (made.documents, made.left_out) == (20, {"invalid_row": 2, "no_text": 1})
+    told = command("train-tokenizer", tmp_path / "a.jsonl", "--out", tmp_path / "out", "--vocab-size", "300").stdout
+    assert "2 rows left out: invalid_row" in told
+
+
 def command(*arguments):
     return subprocess.run(
         [sys.executable, "-c", "from codemill.cli import main; main()", *map(str, arguments)],
@@ -127,8 +136,9 @@ def test_the_command_prints_bytes_per_token(corpus, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"{tmp_path / 'tokenizer.json'}: 400 tokens, fingerprint ")
-    assert {line.split()[0] for line in lines[4:]} == {"C", "Python", "unknown"}
-    assert all(1 < float(line.split()[-1]) < 8 for line in lines[4:])
+    table = lines[[line.split()[0] for line in lines].index("language") + 1 :]
+    assert {line.split()[0] for line in table} == {"C", "Python", "unknown"}
+    assert all(1 < float(line.split()[-1]) < 8 for line in table)
     told = json.loads(command(*arguments, "--special", "<end>", "--json").stdout)
     assert told["vocab_size"] == 400
     assert open_tokenizer(tmp_path / "tokenizer.json").special("<end>") == 0

@@ -54,6 +54,8 @@ def train_tokenizer(
         return
     typer.echo(f"{result.path}: {result.vocab_size:,} tokens, fingerprint {result.fingerprint}")
     typer.echo(f"trained on {result.documents:,} documents, {result.bytes / 1e6:,.1f} MB")
+    for reason, count in result.left_out.items():
+        typer.echo(f"{count:,} rows left out: {reason}")
     typer.echo(f"measured on documents it was {'not ' if result.held_out else ''}trained on:")
     _print_fertility(result.fertility)
 

@@ -1,6 +1,7 @@
 """Trains a byte-level BPE tokenizer on corpora and tells how well it does: bytes per token, by language."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -46,6 +47,7 @@ class Training:
     bytes: int
     held_out: bool  # fertility was measured on documents that were not trained on
     fertility: dict[str, Fertility] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> rows read that are no documents
 
 
 def train(corpora: Sequence[str | Path | Corpus], out: str | Path, settings: BpeSettings) -> Training:
@@ -93,6 +95,7 @@ def train(corpora: Sequence[str | Path | Corpus], out: str | Path, settings: Bpe
         bytes=sample.bytes,
         held_out=held_out,
         fertility=measure(opened, measured.batches()),
+        left_out=dict(sorted(sample.beside.items())),
     )
 
 
@@ -145,6 +148,7 @@ class _Sample:
 
     def __init__(self, parts: list[Place], seed: int, low: float, high: float, budget: int) -> None:
         self.parts, self.seed, self.low, self.high, self.budget = parts, seed, low, high, budget
+        self.beside: Counter[str] = Counter()
         self.documents = 0
         self.bytes = 0
 
@@ -155,7 +159,8 @@ class _Sample:
     def batches(self) -> Iterator[pa.RecordBatch]:
         row = 0
         for label, columns, part in self.parts:
-            for documents, _ in read_documents(part.path, columns, label, part.groups):
+            for documents, beside in read_documents(part.path, columns, label, part.groups):
+                self.beside.update(beside)
                 for start in range(0, documents.num_rows, ROWS):
                     batch = documents.slice(start, ROWS)
                     chance = _chances(row, batch.num_rows, self.seed)
