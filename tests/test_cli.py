@@ -129,3 +129,24 @@ def test_names_that_are_no_utf8_are_one_line_or_looked_for_as_tables_hold_them(f
     name = os.fsdecode(b"pl\xe4tze")
     assert_one_line(codemill("explain", "x", "--store", name, cwd=folder), "expected a name in UTF-8")
     assert_one_line(codemill("explain", name, cwd=folder), "explain: expected the id or path")
+
+
+def test_what_commands_write_for_people_is_whole_or_not_there(tmp_path, folder):
+    assert_one_line(codemill("init", "nowhere/recipe.toml", cwd=tmp_path), "expected a folder to write to")
+    assert_one_line(codemill("report", str(tmp_path), cwd=folder), "expected a file to write, got a folder")
+    code = (
+        "import resource, signal; from codemill.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, "init", "my.toml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert_one_line(done, "cannot write my.toml")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fewer_than_no_workers_or_files_are_one_line(tmp_path):
+    assert_one_line(codemill("decontaminate", "x", "--out", "o", "--workers", "-1", cwd=tmp_path), "--workers")
+    assert_one_line(codemill("dedup-recall", "x", "--sample", "-1", cwd=tmp_path), "--sample")

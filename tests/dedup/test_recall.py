@@ -79,3 +79,6 @@ def test_a_sample_is_no_larger_than_asked_and_a_wrong_path_one_line(tmp_path: Pa
     assert measure_path(store.root, INLINE, 8, MinHashParams(), NearSettings()).files == 8
     with pytest.raises(InputError, match="nothing there"):
         measure_path(str(tmp_path / "nowhere"), INLINE, 8, MinHashParams(), NearSettings())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="expected files, got an empty folder"):
+        measure_path(str(tmp_path / "empty"), INLINE, 8, MinHashParams(), NearSettings())

@@ -1,5 +1,6 @@
 """What all commands share: the application, options that several have, and how results and mistakes are told."""
 
+import errno
 import json
 import os
 import sys
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from codemill.errors import CodemillError
+from codemill.errors import CodemillError, InputError
 
 if TYPE_CHECKING:
     from codemill.recipe import EngineSettings
@@ -26,7 +27,10 @@ LAST_RUN = Path(".codemill/last-run.json")  # where the last run in this folder 
 
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, see `codemill init`.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for machines.")]
-Workers = Annotated[Optional[int], typer.Option(help="Worker processes instead of the recipe's; 0: one per core.")]  # noqa: UP045 - typer reads it
+Workers = Annotated[
+    Optional[int],  # noqa: UP045 - typer reads it
+    typer.Option(min=0, help="Worker processes instead of the recipe's; 0: one per core."),
+]
 Runner = Annotated[Optional[str], typer.Option(help="`native` or `ray` instead of the recipe's.")]  # noqa: UP045 - typer reads it
 StorePath = Annotated[Optional[str], typer.Option("--store", help="A store; else that of the last run here.")]  # noqa: UP045 - typer reads it
 
@@ -53,7 +57,7 @@ def main() -> None:
     except CodemillError as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename or 'input'}: {error.strerror or error}")
+        _fail(f"{error.filename or ('output' if error.errno == errno.ENOSPC else 'input')}: {error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
         _leave()
     except UnicodeEncodeError as error:  # Arrow's file systems and tables know no other names
@@ -81,3 +85,18 @@ def _fail(message: str) -> None:
 def print_json(value: object) -> None:
     """One JSON object on stdout."""
     typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """A file for people, whole or not at all; its folder has to be there.
+
+    Raises:
+        InputError: it can't be written.
+    """
+    from codemill.store import Store
+
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: expected a folder to write to, got none at {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file to write, got a folder")
+    Store(path.parent).write_bytes(path.name, data)

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from codemill.cli.common import LAST_RUN, Json, RecipePath, Runner, StorePath, Workers, app, engine_settings, print_json
+from codemill.cli.common import (
+    LAST_RUN,
+    Json,
+    RecipePath,
+    Runner,
+    StorePath,
+    Workers,
+    app,
+    engine_settings,
+    print_json,
+    write_file,
+)
 from codemill.cli.kinds import KINDS
 from codemill.errors import InputError, RecipeError
 from codemill.recipe import recipe_kind
@@ -20,7 +31,7 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("re
 
     if path.exists():
         raise InputError(f"init {path}: expected a new file, got one that exists")
-    path.write_text((files("codemill.data") / "init.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    write_file(path, (files("codemill.data") / "init.toml").read_bytes())
     typer.echo(f"wrote {path}")
 
 
@@ -97,7 +108,7 @@ def dedup(recipe: RecipePath, workers: Workers = None, runner: Runner = None, as
 @app.command()
 def dedup_recall(
     path: Annotated[str, typer.Argument(help="A store, or a folder of files.")],
-    sample: Annotated[int, typer.Option(help="Files to compare; 0: all.")] = 5000,
+    sample: Annotated[int, typer.Option(min=0, help="Files to compare; 0: all.")] = 5000,
     threshold: Annotated[float, typer.Option(help="Least Jaccard similarity of a near-duplicate.")] = 0.7,
     as_json: Json = False,
 ) -> None:
@@ -177,7 +188,7 @@ def report(
 
     opened = Store(store or _last("store"))
     kind = KINDS[last_kind(opened)]
-    out.write_text(kind.part("report")(opened, kind.part("summary").read(opened)), encoding="utf-8")
+    write_file(out, kind.part("report")(opened, kind.part("summary").read(opened)).encode())
     typer.echo(f"wrote {out}")
 
 

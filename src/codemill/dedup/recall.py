@@ -15,6 +15,7 @@ from codemill.dedup.allpairs import Pairs, all_pairs, drop_by_pairs
 from codemill.dedup.minhash import MinHashAnnotator, MinHashParams, band_hashes
 from codemill.dedup.near import Candidates, NearSettings, near_duplicates
 from codemill.engine import Engine
+from codemill.errors import InputError
 from codemill.lexer import Shingles, distinct_shingles
 from codemill.recipe import DirectorySource, IngestSettings
 from codemill.schema import BLOB
@@ -85,7 +86,7 @@ def measure_path(path: str, engine: Engine, sample: int, sketches: MinHashParams
     """Measure on a store, or on a folder of files, which is read into a store that is removed again.
 
     Raises:
-        InputError: the path is neither.
+        InputError: the path is neither, or there are no files.
     """
     store = Store(path)
     if store.exists("codemill.json"):
@@ -98,6 +99,8 @@ def measure_path(path: str, engine: Engine, sample: int, sketches: MinHashParams
         store = Store(folder)
         store.create()
         done = ingest(store, engine, [source], IngestSettings())
+        if not done.occurrences:
+            raise InputError(f"dedup-recall {path}: expected files, got an empty folder")
         return measure(store, engine, done.shards, sample, (sketches, settings))
 
 
