@@ -16,6 +16,7 @@ from codemill.corpus.output import check_output
 from codemill.engine import Engine, give_back
 from codemill.report.summary import RunSummary, Stage
 from codemill.select import Selection, select
+from codemill.sources.apart import check_outside
 from codemill.store import Store
 
 R = TypeVar("R", bound=Any)
@@ -67,6 +68,7 @@ class Stages(Timed[R], ABC):
         self.store = Store(self.recipe.store)
         self.annotators = [build(name, params) for name, params in self.recipe.annotate.items()]
         self.check()
+        check_outside(self.recipe.source, store=self.recipe.store, output=self.recipe.output)
         check_output(Store(self.recipe.output), self.recipe)
 
     @abstractmethod
