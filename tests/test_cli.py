@@ -150,3 +150,18 @@ def test_what_commands_write_for_people_is_whole_or_not_there(tmp_path, folder):
 def test_fewer_than_no_workers_or_files_are_one_line(tmp_path):
     assert_one_line(codemill("decontaminate", "x", "--out", "o", "--workers", "-1", cwd=tmp_path), "--workers")
     assert_one_line(codemill("dedup-recall", "x", "--sample", "-1", cwd=tmp_path), "--sample")
+
+
+def test_labels_of_one_repository_teach_nothing_and_say_so(tmp_path):
+    rows = [
+        {"blob_id": f"{at:064x}", "repo": "a/b", "path": f"{at}.py", "language": "Python", "overall": at % 10}
+        | {"content": f"def f{at}(): return {at}", "readability": 5, "modularity": 5, "clarity": 5, "reusability": 5}
+        for at in range(12)
+    ]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert_one_line(
+        codemill("fit", "labels.jsonl", "--out", "out", cwd=tmp_path), "labels.jsonl: expected", "got those of 1"
+    )
+    assert_one_line(
+        codemill("evaluate-scorer", "labels.jsonl", cwd=tmp_path), "labels.jsonl: expected", "got those of one"
+    )

@@ -129,6 +129,10 @@ def evaluate_scorer(
     predicted = scores["overall"]
     groups, fold_note = _groups(table)
     fold = folds(groups, baselines.FOLDS)
+    if with_baselines and len(np.unique(fold)) < 2:
+        raise InputError(
+            f"labels {labels}: expected files of several repositories, some to learn from, got those of one"
+        )
     methods = [Method(name, summary(rated, predicted))]
     of_commits = set(table["language"].to_pylist()) == {"Diff"}
     # The rule preset is about files.

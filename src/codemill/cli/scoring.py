@@ -10,6 +10,8 @@ import typer
 from codemill.cli.common import Json, app, print_json
 from codemill.errors import InputError
 
+LEAST_REPOSITORIES = 5  # fitting holds out a fifth of them at a time
+
 Model = Annotated[
     str, typer.Option(help="`reference` (files) or `commits`, which ship, or the folder of a fitted scorer.")
 ]
@@ -122,6 +124,13 @@ def fit(
             from codemill.quality.train import fit_reference
 
             table, _ = with_contents(read_labels(labels)[0], labels, contents)
+            column = next((name for name in ("group", "repo", "blob_id") if name in table.column_names), "")
+            repositories = len(set(table[column].to_pylist())) if column else table.num_rows
+            if repositories < LEAST_REPOSITORIES:
+                raise InputError(
+                    f"labels {labels}: expected rated files of at least {LEAST_REPOSITORIES} repositories, "
+                    f"got those of {repositories}"
+                )
             metrics = dict((fit_reference if backend == "reference" else fit_commits)(table, out))
         else:
             raise InputError(f"--backend: expected reference, commits or llama, got {backend!r}")
