@@ -165,3 +165,8 @@ def test_labels_of_one_repository_teach_nothing_and_say_so(tmp_path):
     assert_one_line(
         codemill("evaluate-scorer", "labels.jsonl", cwd=tmp_path), "labels.jsonl: expected", "got those of one"
     )
+
+
+def test_run_says_which_command_runs_high_quality_sets(tmp_path):
+    (tmp_path / "r.toml").write_text('kind = "highquality"\n')
+    assert_one_line(codemill("run", "r.toml", cwd=tmp_path), "`codemill highquality` runs these")

@@ -53,6 +53,7 @@ def test_rules_become_the_kind_their_fields_tell(tmp_path):
         ('store = "s"', "stor = 1", r"stor: expected one of alarm, .*, store, got 'stor'$"),
         ('kind = "directories"', 'kind = "ftp"', r"source\[0\]\.kind: expected 'directories', .*, got 'ftp'$"),
         ("max = 10", "max = 'ten'", r"rule\[0\] \(size\): max: .*'ten'"),
+        ("max = 10", "max = 10\nmin = 11", r"rule\[0\] \(size\): min: expected no more than max 10, got 11$"),
         ("max = 10", "", r"rule\[0\] \(size\): expected a bound"),
         ("max = 10", "maximum = 10", r"rule\[0\] \(size\): maximum: expected one of .*, max, .*, got 'maximum'$"),
         ("drop_lowest = 0.1", "drop_lowest = 1.5", r"rule\[1\] \(worst\): drop_lowest: .*1\.5"),

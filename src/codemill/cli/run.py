@@ -205,7 +205,7 @@ def _pipeline(
 
     kind = recipe_kind(recipe)
     if kind not in kinds:
-        known = " or ".join(kinds)
+        known = " or ".join(kinds) if kind != "highquality" else "another (`codemill highquality` runs these)"
         raise RecipeError(f"recipe {recipe}: kind: expected {known} for this command, got {kind!r}")
     loaded = KINDS[kind].part("load")(recipe)
     settings = engine_settings(loaded.engine, workers, runner)

@@ -24,6 +24,7 @@ class Bounds(Strict):
     def _some_bound(self) -> "Bounds":
         if all(value is None for value in self.bounds().values()):
             raise ValueError("expected at least one of min, max, equals, not_equals, in, not_in")
+        _in_order(self)
         return self
 
     def bounds(self) -> dict[str, Any]:
@@ -36,6 +37,12 @@ class Bounds(Strict):
             "in": self.in_,
             "not_in": self.not_in,
         }
+
+
+def _in_order(bounds: Bounds) -> None:
+    """Raise where no value lies between min and max."""
+    if bounds.min is not None and bounds.max is not None and bounds.min > bounds.max:
+        raise ValueError(f"min: expected no more than max {bounds.max:g}, got {bounds.min:g}")
 
 
 class ValueRule(Bounds):
@@ -59,6 +66,7 @@ class ValueRule(Bounds):
         _by_and_per(self.by, self.per)
         if all(value is None for value in self.bounds().values()) and not self.limits:
             raise ValueError("expected a bound (min, max, equals, not_equals, in, not_in), per or per_language")
+        _in_order(self)
         return self
 
     @property
