@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from codemill.recipe import load_recipe
+from codemill.recipe import load_recipe, recipe_kind
+from tests.recipe.test_load import load_any
 from tests.test_pipeline import make_recipe
 
 COMMAND = [sys.executable, "-c", "from codemill.cli import main; main()"]
@@ -81,6 +82,21 @@ def test_init_writes_a_recipe_that_loads_and_overwrites_nothing(tmp_path):
     assert codemill("init", "mine.toml", cwd=tmp_path).returncode == 0
     assert load_recipe(tmp_path / "mine.toml").corpus
     assert_one_line(codemill("init", "mine.toml", cwd=tmp_path), "mine.toml", "expected a new file")
+    assert_one_line(
+        codemill("init", "new.toml", "--kind", "images", cwd=tmp_path), "--kind: expected one of", "'images'"
+    )
+    assert not (tmp_path / "new.toml").exists()
+
+
+@pytest.mark.parametrize("kind", ["files", "commits", "web", "pretrain", "highquality"])
+def test_init_writes_a_recipe_of_every_kind_as_the_repository_has_it(tmp_path, kind):
+    done = codemill("init", "mine.toml", "--kind", kind, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "mine.toml"
+    assert recipe_kind(path) == kind
+    assert load_any(path).description
+    shipped = Path(__file__).parents[1] / "recipes" / ("code.toml" if kind == "files" else f"{kind}.toml")
+    assert path.read_bytes() == shipped.read_bytes()
 
 
 def test_the_users_mistakes_are_one_line(tmp_path, folder, repositories):

@@ -116,7 +116,14 @@ def _parameter(parameter: Any) -> str:
 
 def recipe_page() -> str:
     """Every setting of a recipe and of the annotators, as Markdown."""
-    lines = ["# Recipes", "", GENERATED, "", "A recipe is a TOML file; `codemill init` writes a commented one.", ""]
+    lines = [
+        "# Recipes",
+        "",
+        GENERATED,
+        "",
+        "A recipe is a TOML file; `codemill init --kind KIND` writes a commented one.",
+        "",
+    ]
     for title, place, model in SECTIONS:
         lines += [f"## {title}", ""]
         lines += [f"`{place}`. {_doc(model)}" if place else _doc(model), "", *_fields(model), ""]

@@ -25,13 +25,21 @@ from codemill.recipe import recipe_kind
 
 
 @app.command()
-def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("recipe.toml")) -> None:
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("recipe.toml"),
+    kind: Annotated[
+        str, typer.Option(help="What the recipe is about: files, commits, web, pretrain or highquality.")
+    ] = "files",
+) -> None:
     """Write a commented recipe to start from."""
     from importlib.resources import files
 
+    kinds = (*KINDS, "highquality")
+    if kind not in kinds:
+        raise InputError(f"--kind: expected one of {', '.join(kinds)}, got {kind!r}")
     if path.exists():
         raise InputError(f"init {path}: expected a new file, got one that exists")
-    write_file(path, (files("codemill.data") / "init.toml").read_bytes())
+    write_file(path, (files("codemill.data") / "init" / f"{kind}.toml").read_bytes())
     typer.echo(f"wrote {path}")
 
 
