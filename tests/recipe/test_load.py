@@ -1,5 +1,6 @@
 """A recipe's mistakes are found before any work, each as one line that says field, expectation and what came."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,10 @@ def test_rules_become_the_kind_their_fields_tell(tmp_path):
     [
         ('store = "s"', "", r"store: expected a value, got none$"),
         ('store = "s"', "stor = 1", r"stor: expected one of alarm, .*, store, got 'stor'$"),
+        ('store = "s"', 'store = ""', r"store: expected some text, got ''$"),
+        ('output = "o"', 'output = ""', r"output: expected some text, got ''$"),
+        ('path = "p"', 'path = ""', r"source\[0\]\.path: expected some text, got ''$"),
+        ('path = "p"', 'path = "p"\nfacts = ""', r"source\[0\]\.facts: expected some text, got ''$"),
         ('kind = "directories"', 'kind = "ftp"', r"source\[0\]\.kind: expected 'directories', .*, got 'ftp'$"),
         ("max = 10", "max = 'ten'", r"rule\[0\] \(size\): max: .*'ten'"),
         ("max = 10", "max = 10\nmin = 11", r"rule\[0\] \(size\): min: expected no more than max 10, got 11$"),
@@ -116,6 +121,18 @@ def test_fingerprints_of_all_kinds_leave_out_where_a_run_is(path):
     elsewhere = {"store": "there", "output": "here", "engine": recipe.engine.model_copy(update={"workers": 7})}
     assert recipe.model_copy(update=elsewhere).fingerprint() == first
     assert recipe.model_copy(update={"description": "another"}).fingerprint() != first
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_no_kind_of_recipe_takes_an_empty_place(tmp_path, path):
+    text = path.read_text()
+    places = [place for place in ("store", "output", "path", "source") if re.search(rf'^{place} = "', text, re.M)]
+    assert places
+    for place in places:
+        emptied = tmp_path / path.name
+        emptied.write_text(re.sub(rf'^{place} = ".*?"', f'{place} = ""', text, count=1, flags=re.M))
+        with pytest.raises(RecipeError, match=rf"{place}: expected some text, got ''$"):
+            load_any(emptied)
 
 
 def test_the_kind_of_a_recipe_over_files_may_be_named(tmp_path):

@@ -113,8 +113,8 @@ class CommitRecipe(Strict):
     kind: Literal["commits"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     description: str = ""
-    store: str
-    output: str
+    store: str = Field(min_length=1)
+    output: str = Field(min_length=1)
     engine: EngineSettings = EngineSettings()
     work: WorkSettings = WorkSettings()
     history: HistorySettings = HistorySettings()

@@ -34,7 +34,7 @@ class InputSettings(Strict):
     """A corpus that `codemill run` wrote at file level."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names the input in decisions")
-    path: str = Field(description="folder of Parquet files, glob or URL")
+    path: str = Field(min_length=1, description="folder of Parquet files, glob or URL")
 
 
 class TextRule(Strict):
@@ -139,8 +139,10 @@ class HighQualityRecipe(Strict):
     kind: Literal["highquality"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     description: str = ""
-    store: str = Field(description="work folder: values, models, probabilities; may be the store of the corpora")
-    output: str = Field(description="sets, decisions, card, report.html")
+    store: str = Field(
+        min_length=1, description="work folder: values, models, probabilities; may be the store of the corpora"
+    )
+    output: str = Field(min_length=1, description="sets, decisions, card, report.html")
     engine: EngineSettings = EngineSettings()
     input: tuple[InputSettings, ...] = Field(min_length=1)
     notebooks: NotebookSettings = NotebookSettings()

@@ -18,7 +18,9 @@ FORMS: tuple[Form, ...] = ("json_schema", "json_object", "line")
 class SampleSettings(Strict):
     """A stratified random sample: so many files of each language."""
 
-    source: str = Field(description="a store with ingested files, or a Parquet or JSONL table (a glob for several)")
+    source: str = Field(
+        min_length=1, description="a store with ingested files, or a Parquet or JSONL table (a glob for several)"
+    )
     columns: dict[str, str] = Field(
         default_factory=dict, description="for tables, ours -> theirs: content, language, path, repo"
     )
@@ -69,7 +71,7 @@ class BudgetSettings(Strict):
 class LabelSettings(Strict):
     """A labelling run: `recipes/label.toml`."""
 
-    output: str = Field(description="folder of the labels and of the answers so far")
+    output: str = Field(min_length=1, description="folder of the labels and of the answers so far")
     rubric: int = Field(1, ge=1, description="version of the rubric")
     shown: int = Field(7000, gt=0, description="the oracle sees the first so many characters of a file")
     unparsable_retries: int = Field(2, ge=0, description="further asks when an answer is no rating")

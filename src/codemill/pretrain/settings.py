@@ -33,7 +33,9 @@ class MixtureSource(Strict):
     """A corpus that training draws from. Columns are found by what codemill's own corpora call them."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names the source in weights and accounts")
-    path: str = Field(description="folder, file, glob or URL of Parquet, or of JSON lines where there is no Parquet")
+    path: str = Field(
+        min_length=1, description="folder, file, glob or URL of Parquet, or of JSON lines where there is no Parquet"
+    )
     columns: dict[Literal["document_id", "language", "text", "targets"], str] = Field(
         default_factory=dict, description="ours -> theirs, where the names differ from those of codemill's corpora"
     )
@@ -116,8 +118,8 @@ class PretrainRecipe(Strict):
     kind: Literal["pretrain"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     description: str = ""
-    store: str = Field(description="folder of what is reused: the tokenizer, token files")
-    output: str = Field(description="folder of the shards and the report")
+    store: str = Field(min_length=1, description="folder of what is reused: the tokenizer, token files")
+    output: str = Field(min_length=1, description="folder of the shards and the report")
     seed: int = Field(0, ge=0, lt=1 << 63, description="of everything drawn at random")
     scale: float = Field(
         1.0, gt=0, le=1e6, description="every amount of tokens times this: a plan on a part of its data"

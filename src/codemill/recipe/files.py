@@ -88,8 +88,8 @@ class Recipe(Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     description: str = ""
-    store: str
-    output: str
+    store: str = Field(min_length=1)
+    output: str = Field(min_length=1)
     engine: EngineSettings = EngineSettings()
     ingest: IngestSettings = IngestSettings()
     source: tuple[Source, ...] = Field(min_length=1)

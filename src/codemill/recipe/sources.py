@@ -11,8 +11,10 @@ class SourceSettings(Strict):
     """What all kinds of sources share."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names the source in every table")
-    path: str = Field(description="local path, glob or URL")
-    facts: str | None = Field(None, description="Parquet, JSONL or CSV table with a column `repo` and any of the facts")
+    path: str = Field(min_length=1, description="local path, glob or URL")
+    facts: str | None = Field(
+        None, min_length=1, description="Parquet, JSONL or CSV table with a column `repo` and any of the facts"
+    )
 
 
 class DirectorySource(SourceSettings):
