@@ -5,7 +5,7 @@ The command line's verbs are these stages; `run` is all of them in order.
 
 from dataclasses import dataclass
 
-from codemill.annotate import build
+from codemill.annotate import build, check_kind
 from codemill.annotate.base import BaseAnnotator, GlobalAnnotator
 from codemill.annotate.run import Data, check_needs, run_annotators
 from codemill.recipe import Recipe
@@ -33,6 +33,7 @@ class Pipeline(Stages[Recipe]):
 
     def with_needs(self, name: str) -> list[BaseAnnotator]:
         """The recipe's annotator of this name (with its defaults if the recipe has none), after those it needs."""
+        check_kind([name], "files")
         by_name = {annotator.name: annotator for annotator in self.annotators}
         annotator = by_name.get(name) or build(name)
         needed = annotator.needs if isinstance(annotator, GlobalAnnotator) else ()

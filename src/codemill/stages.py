@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from codemill.annotate import build
+from codemill.annotate import build, check_kind
 from codemill.annotate.run import Data
 from codemill.corpus.assemble import assemble
 from codemill.corpus.output import check_output
@@ -66,6 +66,7 @@ class Stages(Timed[R], ABC):
 
     def __post_init__(self) -> None:
         self.store = Store(self.recipe.store)
+        check_kind(self.recipe.annotate, getattr(self.recipe, "kind", "files"))
         self.annotators = [build(name, params) for name, params in self.recipe.annotate.items()]
         self.check()
         check_outside(self.recipe.source, store=self.recipe.store, output=self.recipe.output)

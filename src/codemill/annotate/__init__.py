@@ -1,6 +1,7 @@
 """Annotators: what is known of blobs and occurrences, as raw values beside them."""
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 from codemill.annotate.base import BaseAnnotator
@@ -21,17 +22,37 @@ REGISTRY = {
     "outline": "codemill.annotate.outline:OutlineAnnotator",
     "notebook": "codemill.annotate.notebook:NotebookAnnotator",
     "contamination": "codemill.annotate.contamination:ContaminationAnnotator",
-    # Of recipes of kind `commits`, where they always run.
+    # Of recipes of kind `commits`, where they always run; see OF_KIND.
     "commit": "codemill.commits.table:CommitTable",
     "repository": "codemill.commits.table:RepositoryTable",
     "sample": "codemill.commits.table:SampleTable",
-    # Of recipes of kind `web`: the first always runs.
+    # Of recipes of kind `web`: the first always runs; see OF_KIND.
     "page": "codemill.web.table:PageTable",
     "host": "codemill.web.table:HostAnnotator",
     "recall": "codemill.web.recall:RecallAnnotator",
     "category": "codemill.web.category_table:CategoryAnnotator",
     "page_quality": "codemill.web.quality:PageQualityAnnotator",
 }
+
+# Annotators that say nothing of the units of other kinds of recipes.
+OF_KIND = {
+    **dict.fromkeys(("commit", "repository", "sample"), "commits"),
+    **dict.fromkeys(("page", "host", "recall", "category", "page_quality"), "web"),
+}
+
+
+def check_kind(names: Iterable[str], kind: str) -> None:
+    """Raise unless recipes of this kind have a use for the annotators of these names; unknown names are `build`'s.
+
+    Raises:
+        RecipeError: names the first that belongs to another kind.
+    """
+    for name in names:
+        other = OF_KIND.get(name, kind)
+        if other != kind:
+            raise RecipeError(
+                f"annotate.{name}: expected an annotator for recipes of kind {kind!r}, got one for {other!r}"
+            )
 
 
 def annotator_class(name: str) -> type[BaseAnnotator]:
