@@ -121,6 +121,37 @@ def test_a_lock_on_a_folder_that_is_no_store_deletes_nothing(tmp_path):
         assert (tmp_path / ".mine.1.part").exists()
 
 
+def test_a_refused_run_leaves_no_lock_behind(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match="expected an empty folder or a store"), store.lock():
+        store.create()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_of_many_writers_that_come_and_go_one_holds_the_store_at_a_time(tmp_path):
+    work = textwrap.dedent(
+        """
+        import os, sys, time
+        from codemill.errors import StoreError
+        from codemill.store import Store
+        store, mark, held = Store(sys.argv[1]), sys.argv[2], 0
+        while held < 50:
+            try:
+                with store.lock():
+                    os.close(os.open(mark, os.O_CREAT | os.O_EXCL))  # fails if another is inside
+                    os.unlink(mark)
+                    held += 1
+            except StoreError:
+                pass
+        """
+    )
+    command = [sys.executable, "-c", work, str(tmp_path / "store"), str(tmp_path / "mark")]
+    writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [writer.communicate()[1] for writer in writers] == ["", "", ""]
+    assert list((tmp_path / "store").iterdir()) == []
+
+
 def test_a_file_in_the_place_of_a_store_and_broken_json_are_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="expected a folder, got File exists"), Store(tmp_path / "file").lock():

@@ -198,7 +198,7 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the store for writing; a second holder gets one clear line instead."""
+        """Hold the store for writing; a second holder gets one clear line instead. No file of the lock outlives it."""
         holder = f"{socket.gethostname()} pid {os.getpid()}"
         if not self.local:
             with self._object_lock(holder):
@@ -223,6 +223,9 @@ class Store:
             yield
         finally:
             note.unlink(missing_ok=True)
+            # Who has opened the file by now finds it gone when it is theirs. Some systems delete no open files.
+            with contextlib.suppress(OSError):
+                Path(lock.lock_file).unlink()
             lock.release()
 
     @contextlib.contextmanager
