@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from codemill.recipe import load_recipe, recipe_kind
+from tests.llm_server import Reply, as_json, serve
 from tests.recipe.test_load import load_any
 from tests.test_pipeline import make_recipe
 
@@ -186,3 +187,51 @@ def test_labels_of_one_repository_teach_nothing_and_say_so(tmp_path):
 def test_run_says_which_command_runs_high_quality_sets(tmp_path):
     (tmp_path / "r.toml").write_text('kind = "highquality"\n')
     assert_one_line(codemill("run", "r.toml", cwd=tmp_path), "`codemill highquality` runs these")
+
+
+def test_score_fails_where_nothing_could_be_scored(tmp_path):
+    (tmp_path / "empty.py").touch()
+    done = codemill("score", "empty.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "codemill: empty.py: not scored, empty",
+        "codemill: score: expected a file that can be scored, got none among 1",
+    ]
+    (tmp_path / "full.py").write_text("def double(x):\n    return 2 * x\n")
+    done = codemill("score", "empty.py", "full.py", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "codemill: empty.py: not scored, empty\n")
+
+
+def test_label_fails_where_every_request_of_the_run_did(tmp_path):
+    rows = [{"content": f"x = {at}\n", "language": "Python", "path": f"{at}.py"} for at in range(3)]
+    (tmp_path / "files.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = """
+output = "out"
+[sample]
+source = "files.jsonl"
+per_language = {files}
+[endpoint]
+base_url = "{url}"
+model = "m"
+answer = "json_schema"
+retries = 0
+[budget]
+requests = {requests}
+"""
+
+    def label(server, files, requests=100):
+        (tmp_path / "label.toml").write_text(text.format(url=server.url, files=files, requests=requests))
+        return codemill("label", "label.toml", "--json", cwd=tmp_path)
+
+    def told(done):
+        return done.returncode, [line for line in done.stderr.splitlines() if line.startswith("codemill: ")]
+
+    with serve(lambda body, number: Reply("down", status=500)) as dead, serve(lambda *_: Reply(as_json())) as alive:
+        done = label(dead, 2)
+        line = "codemill: label label.toml: expected a rating, got none for {} files, see `error` in out/labels.parquet"
+        assert told(done) == (1, [line.format(2)])
+        assert json.loads(done.stdout)["errors"] == {"endpoint": 2}
+        assert told(label(alive, 2)) == (0, [])
+        assert told(label(dead, 2)) == (0, []), "nothing is left to ask"
+        assert told(label(dead, 3)) == (1, [line.format(1)]), "what earlier runs got is no success of this one"
+        assert told(label(alive, 3, requests=1)) == (0, []), "a spent budget is no failure"

@@ -43,12 +43,17 @@ def label(
         result = rate(loaded, on_progress=lambda progress: follow(progress.done, progress.total, progress.line()))
     if as_json:
         print_json(vars(result))
-        return
-    typer.echo(f"{result.labelled:,} of {result.files:,} files labelled: {result.path}")
-    for kind, count in result.errors.items():
-        typer.echo(f"{count:,} errored: {kind}")
-    if result.stopped:
-        typer.echo(f"stopped: {result.stopped}")
+    else:
+        typer.echo(f"{result.labelled:,} of {result.files:,} files labelled: {result.path}")
+        for kind, count in result.errors.items():
+            typer.echo(f"{count:,} errored: {kind}")
+        if result.stopped:
+            typer.echo(f"stopped: {result.stopped}")
+    if result.failed:
+        asked = result.files - result.cached
+        raise InputError(
+            f"label {settings}: expected a rating, got none for {asked:,} files, see `error` in {result.path}"
+        )
 
 
 def changes(pairs: list[str]) -> dict[str, Any]:
@@ -178,7 +183,10 @@ def score(
     from codemill.assess.files import score_files
     from codemill.quality.backends import open_scorer
 
+    seen = scored = 0
     for row in score_files(open_scorer(model), paths):
+        seen += 1
+        scored += "problem" not in row
         if "problem" in row:
             sys.stderr.write(f"codemill: {row['path']}: not scored, {row['problem']}\n")
         elif as_json:
@@ -188,3 +196,5 @@ def score(
                 f"{name} {row[name]:4.1f}" for name in ("readability", "modularity", "clarity", "reusability")
             )
             typer.echo(f"{row['overall']:4.1f}  {aspects}  {row['language']:<16} {row['path']}")
+    if not scored:
+        raise InputError(f"score: expected a file that can be scored, got none among {seen:,}")

@@ -78,6 +78,7 @@ class Labelled:
         path: the table of labels.
         files, labelled, cached: files of the sample; those with a rating; answers that were there before.
         errors: kind of error -> files.
+        failed: whether this run asked and got no rating at all. A spent budget is no failure, it asks nothing.
         stopped: why no more requests were sent, or None.
         form: how answers were held to their form; None where nothing had to be asked.
         requests, prompt_tokens, completion_tokens, cost: spent by all runs on these labels with this model.
@@ -90,6 +91,7 @@ class Labelled:
     labelled: int
     cached: int
     errors: dict[str, int]
+    failed: bool
     stopped: str | None
     form: str | None
     requests: int
@@ -152,12 +154,14 @@ def label_sample(settings: LabelSettings, sample: Sample, backend: Callable[[Tod
         finished = backend(todo)
         table = _labels(settings, sample.table, keys, todo, finished.meter)
         errors = _kinds(table["error"].to_pylist())
+        fresh = _kinds(table["error"].filter(pa.array(pending)).to_pylist())
         result = Labelled(
             path=output / LABELS_FILE,
             files=table.num_rows,
             labelled=table.num_rows - sum(errors.values()),
             cached=todo.cached,
             errors=errors,
+            failed=sum(fresh.values()) == rows.num_rows and bool(fresh.keys() - {"budget"}),
             stopped=finished.stopped,
             form=finished.form,
             requests=finished.meter.spent_requests,
