@@ -15,9 +15,10 @@ Floats = NDArray[Any]
 PROJECTIONS = 64
 TEXT_RIDGE = 0.15
 DENSE_COLUMNS = 4096
+BLOCK = 2048  # rows of a Gram matrix that are computed at a time
 LANGUAGE_SHARE = 0.1  # what files of one language share
 FOREST = {
-    "n_estimators": 600, "learning_rate": 0.03, "num_leaves": 31, "min_child_samples": 10, "colsample_bytree": 0.25,
+    "n_estimators": 1200, "learning_rate": 0.015, "num_leaves": 31, "min_child_samples": 10, "colsample_bytree": 0.25,
     "subsample": 0.7, "subsample_freq": 1, "reg_lambda": 5, "extra_trees": True, "n_jobs": 1, "verbose": -1,
 }  # fmt: skip
 
@@ -90,20 +91,30 @@ def weigh(counts: Any, idf: Floats) -> Any:
     return (sparse.diags(1 / norms) @ out).astype(np.float32).tocsr()
 
 
-def gram(rows: Any) -> Floats:
-    """Products of all pairs of sparse rows: float32[N, N].
+def gram(parts: tuple[Any, ...], codes: NDArray[np.int64]) -> Floats:
+    """Products of all pairs of sparse rows, summed over `parts`, plus what files of one language share: float32[N, N].
 
     A sparse product's cost is the sum of squares of the columns' sizes, and a few columns make most of it: those are
-    multiplied as dense ones.
+    multiplied as dense ones. Half of the products are computed, a block of rows at a time: besides the result only a
+    block is ever held.
     """
-    sizes = np.bincount(rows.indices, minlength=rows.shape[1])
-    crowded = np.zeros(rows.shape[1], bool)
-    crowded[np.argsort(-sizes, kind="stable")[:DENSE_COLUMNS]] = True
-    dense = rows[:, np.flatnonzero(crowded)].toarray()
-    rest = rows[:, np.flatnonzero(~crowded)]
-    out = dense @ dense.T
-    out += (rest @ rest.T).toarray()
-    return np.asarray(out, np.float32)
+    count = len(codes)
+    out = np.zeros((count, count), np.float32)
+    blocks = [(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    for start, end in blocks:
+        out[start:end, :end] = LANGUAGE_SHARE * (codes[start:end, None] == codes[None, :end])
+    for rows in parts:
+        sizes = np.bincount(rows.indices, minlength=rows.shape[1])
+        crowded = np.zeros(rows.shape[1], bool)
+        crowded[np.argsort(-sizes, kind="stable")[:DENSE_COLUMNS]] = True
+        dense = rows[:, np.flatnonzero(crowded)].toarray()
+        rest = rows[:, np.flatnonzero(~crowded)]
+        for start, end in blocks:
+            out[start:end, :end] += dense[start:end] @ dense[:end].T
+            out[start:end, :end] += (rest[start:end] @ rest[:end].T).toarray()
+    for start, end in blocks:
+        out[:start, start:end] = out[start:end, :start].T
+    return out
 
 
 def quantize(weights: Floats) -> tuple[Floats, Floats]:
@@ -128,12 +139,15 @@ def solve(gram: Floats, targets: Floats, rows: NDArray[Any], ridge: float) -> tu
 
     In single precision: the ridge bounds the condition, and what is fitted is noisy by far more.
     """
-    a = gram[np.ix_(rows, rows)].astype(np.float32)
+    linalg = training("scipy.linalg")
+    a = gram[np.ix_(rows, rows)]
     a[np.diag_indices_from(a)] += ridge
     mean = targets[rows].mean(axis=0)
     out = np.zeros((len(gram), targets.shape[1]))
     right = (targets[rows] - mean).astype(np.float32)
-    out[rows] = training("scipy.linalg").solve(a, right, assume_a="pos", overwrite_a=True)
+    # Of a symmetric matrix the transpose is the same, and in the order of columns that LAPACK overwrites.
+    factor = linalg.cho_factor(a.T, overwrite_a=True, check_finite=False)
+    out[rows] = linalg.cho_solve(factor, right, check_finite=False)
     return out, mean
 
 
@@ -152,14 +166,10 @@ class Text:
     alphas: Floats
     language: Floats  # float32[languages + 1, R]
 
-    def judge(self, gram: Floats, rows: NDArray[Any], codes: NDArray[np.int64]) -> Floats:
-        """First opinions on some rows, by the Gram matrix: float32[rows, R]."""
-        return np.asarray(gram[rows] @ self.alphas + self.language[codes[rows]], np.float32)
-
-
-def with_languages(gram: Floats, codes: NDArray[np.int64]) -> Floats:
-    """A Gram matrix plus what files of one language share: float32[N, N]."""
-    return np.asarray(gram + LANGUAGE_SHARE * (codes[:, None] == codes[None, :]).astype(np.float32))
+    def judge(self, gram: Floats, rows: NDArray[Any]) -> Floats:
+        """First opinions on some rows, by the Gram matrix, which knows the languages: float32[rows, R]."""
+        unknown = self.language[-1]
+        return np.asarray(gram[rows] @ self.alphas.astype(np.float32) + unknown, np.float32)
 
 
 def fit_text(  # noqa: PLR0917 - eight parameters is the house limit
@@ -168,7 +178,7 @@ def fit_text(  # noqa: PLR0917 - eight parameters is the house limit
 ) -> Text:  # fmt: skip
     """Ridge regressions on some rows; the targets from `split` on are learned from files that are not zero alone.
 
-    `full` is the Gram matrix `with_languages`.
+    `full` is what `gram` gives.
     """
     first, mean = solve(full, targets[:, :split], rows, TEXT_RIDGE)
     second, rest = solve(full, targets[:, split:], rows[nonzero[rows]], TEXT_RIDGE)

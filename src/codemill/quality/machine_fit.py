@@ -16,13 +16,13 @@ Ints = NDArray[np.int64]
 
 KNOTS = 33
 DIMENSIONS = 128
-SUPPORTS = 3000  # files that others are compared with; of more, a random choice
+SUPPORTS = 4000  # files that others are compared with; of more, a random choice
 SLOPES = 3000  # files at which the slope of the first machine is taken
 LANGUAGE, OPINION = (
     2.0,
     2.0,
 )  # how much a language and a first opinion weigh beside a measure, before distance is learned
-FIRST_RIDGE, RIDGE = 2.0, 0.15
+FIRST_RIDGE, RIDGE = 2.0, 0.2
 WIDTH = 1.0  # the median distance, over the reach of the kernel
 POWER = 0.45  # of the eigenvalues of the mean outer product of slopes: less than one forgets less
 

@@ -153,7 +153,7 @@ def fit_arrays(rated: Rated, corpus: Any, seed: int) -> Arrays:
     axes_q, axes_scale = fitting.quantize(fitting.projection(fitting.weigh(everything, idf[1]), seed))
     values = np.hstack([inputs.measures, np.asarray(tokens @ expand(axes_q, axes_scale))])
     fold = metrics.folds(rated.groups, 5, seed)
-    text, first = first_opinions(fitting.gram(characters) + fitting.gram(tokens), rated, fold)
+    text, first = first_opinions(fitting.gram((characters, tokens), inputs.codes), rated, fold)
     kernel, second = second_opinions(values, first, rated, fold, seed)
     facts = fitting.language_facts(inputs.codes, rated.is_zero, rated.scores[:, 0], languages)
     trees = fit_trees(np.hstack([inputs.measures, first, second, facts[inputs.codes]]), rated, seed)
@@ -184,12 +184,12 @@ def fit_arrays(rated: Rated, corpus: Any, seed: int) -> Arrays:
 def first_opinions(gram: Floats, rated: Rated, fold: NDArray[Any]) -> tuple[fitting.Text, Floats]:
     """Text ridges fitted to all files, and what those fitted to the other folds say of each file: float32[N, R]."""
     codes, languages = rated.inputs.codes, len(rated.languages)
-    shared = (fitting.with_languages(gram, codes), rated.targets(), ~rated.is_zero, _SPLIT)
+    shared = (gram, rated.targets(), ~rated.is_zero, _SPLIT)
     out = np.zeros((len(gram), shared[1].shape[1]), np.float32)
     for number in np.unique(fold):
         held = np.flatnonzero(fold == number)
         fitted = fitting.fit_text(*shared, np.flatnonzero(fold != number), codes, languages)
-        out[held] = fitted.judge(gram, held, codes)
+        out[held] = fitted.judge(gram, held)
     return fitting.fit_text(*shared, np.arange(len(gram)), codes, languages), out
 
 
