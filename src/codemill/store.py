@@ -213,7 +213,10 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            who = note.read_text() if note.exists() else "another process"
+            who = ""
+            with contextlib.suppress(OSError):  # it may be gone by now
+                who = note.read_text()
+            who = who or "another process"
             raise StoreError(f"store {self.root}: expected to be its only writer, got {who} writing to it") from error
         try:
             note.write_text(holder)
