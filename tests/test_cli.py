@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from codemill.label.settings import load_label_settings
 from codemill.recipe import load_recipe, recipe_kind
 from tests.llm_server import Reply, as_json, serve
 from tests.recipe.test_load import load_any
@@ -98,6 +99,13 @@ def test_init_writes_a_recipe_of_every_kind_as_the_repository_has_it(tmp_path, k
     assert load_any(path).description
     shipped = Path(__file__).parents[1] / "recipes" / ("code.toml" if kind == "files" else f"{kind}.toml")
     assert path.read_bytes() == shipped.read_bytes()
+
+
+def test_init_writes_settings_of_label(tmp_path):
+    assert codemill("init", "mine.toml", "--kind", "label", cwd=tmp_path).returncode == 0
+    assert load_label_settings(tmp_path / "mine.toml").sample.per_language > 0
+    shipped = Path(__file__).parents[1] / "recipes" / "label.toml"
+    assert (tmp_path / "mine.toml").read_bytes() == shipped.read_bytes()
 
 
 def test_the_users_mistakes_are_one_line(tmp_path, folder, repositories):

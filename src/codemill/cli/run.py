@@ -28,13 +28,16 @@ from codemill.recipe import recipe_kind
 def init(
     path: Annotated[Path, typer.Argument(help="File to write.")] = Path("recipe.toml"),
     kind: Annotated[
-        str, typer.Option(help="What the recipe is about: files, commits, web, pretrain or highquality.")
+        str,
+        typer.Option(
+            help="What it is about: files, commits, web, pretrain, highquality; or label: settings of `codemill label`."
+        ),
     ] = "files",
 ) -> None:
     """Write a commented recipe to start from."""
     from importlib.resources import files
 
-    kinds = (*KINDS, "highquality")
+    kinds = (*KINDS, "highquality", "label")
     if kind not in kinds:
         raise InputError(f"--kind: expected one of {', '.join(kinds)}, got {kind!r}")
     if path.exists():

@@ -21,7 +21,7 @@ Html = Annotated[Optional[Path], typer.Option("--html", help="Write a page too."
 
 @app.command()
 def label(
-    settings: Annotated[Path, typer.Argument(help="Settings, see recipes/label.toml.")],
+    settings: Annotated[Path, typer.Argument(help="Settings; `codemill init --kind label` writes some to start from.")],
     set_: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it
         typer.Option("--set", help="Change a setting, e.g. `endpoint.model=big`; may be repeated."),
