@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from codemill.errors import RecipeError
@@ -127,6 +127,7 @@ def test_rates_are_kept_and_borders_uniform(rate, share):
     assert np.abs(counts / count - 0.2).max() < 0.03
 
 
+@example(rows=[("  ", [(1, 1)])], kind="llama3")
 @given(
     rows=st.lists(
         st.tuples(TEXT, st.none() | st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=3)), max_size=6

@@ -154,12 +154,14 @@ def _mask(loss, places, tokens, spans, sizes):  # type: ignore[no-untyped-def]  
         end = at + offsets[text + 1]
         loss[places[text] : end + 1] = 0
         for span in range(owner[text], owner[text + 1]):
+            if stops[span] <= begins[span]:
+                continue  # an empty target holds no character, also within a token
             # Starts and ends of tokens ascend: those before the target are skipped, those behind it end the search.
             token = offsets[text] + np.searchsorted(ends[offsets[text] : offsets[text + 1]], begins[span], "right")
             while token < offsets[text + 1] and starts[token] < stops[span]:
                 loss[at + token] = 1
                 token += 1
-            if stops[span] >= sizes[text] and stops[span] > begins[span]:
+            if stops[span] >= sizes[text]:
                 loss[end] = 1
 
 
