@@ -14,6 +14,7 @@ from codemill.annotate.run import Data
 from codemill.corpus.assemble import assemble
 from codemill.corpus.output import check_output
 from codemill.engine import Engine, give_back
+from codemill.recipe import kind_of
 from codemill.report.summary import RunSummary, Stage
 from codemill.select import Selection, select
 from codemill.sources.apart import check_outside
@@ -66,7 +67,7 @@ class Stages(Timed[R], ABC):
 
     def __post_init__(self) -> None:
         self.store = Store(self.recipe.store)
-        check_kind(self.recipe.annotate, getattr(self.recipe, "kind", "files"))
+        check_kind(self.recipe.annotate, kind_of(self.recipe))
         self.annotators = [build(name, params) for name, params in self.recipe.annotate.items()]
         self.check()
         check_outside(self.recipe.source, store=self.recipe.store, output=self.recipe.output)

@@ -23,8 +23,8 @@ from codemill.commits.settings import CommitRecipe
 from codemill.commits.table import CommitTable, RepositoryTable, SampleTable
 from codemill.commits.template import load_template
 from codemill.commits.tokens import load_tokens
-from codemill.corpus.assemble import remove_corpora
-from codemill.corpus.output import claim_output
+from codemill.corpus.assemble import claim_corpora
+from codemill.corpus.output import DONE
 from codemill.engine import Engine
 from codemill.errors import InputError, RecipeError
 from codemill.recipe import ValueRule
@@ -177,7 +177,7 @@ class CommitPipeline(Stages[CommitRecipe]):
     def decide(self, shards: list[CommitShard], data: Data) -> tuple[Data, list[Selection], dict[str, dict[str, int]]]:
         """Decide for every corpus: by the recipe's rules, then by what became of the kept ones as samples."""
         output = Store(self.recipe.output)
-        remove_corpora(output, self.recipe, claim_output(output, self.recipe))
+        claim_corpora(output, self.recipe)
         selections: list[Selection] = []
         counts: dict[str, dict[str, int]] = {}
         tables: list[Annotation] = []
@@ -193,7 +193,7 @@ class CommitPipeline(Stages[CommitRecipe]):
             tables.append(made.annotation)
         output.write_bytes("README.md", dataset_card(self.recipe, selections, counts).encode())
         marker = {"recipe": self.recipe.fingerprint(), "name": self.recipe.name, "corpora": counts}
-        output.write_json("codemill.json", marker)
+        output.write_json(DONE, marker)
         # With several corpora a commit has several samples: then their values are with the corpora alone.
         known = {**data.annotations, "sample": tables[0]} if len(tables) == 1 else data.annotations
         return Data(data.shards, known), selections, counts

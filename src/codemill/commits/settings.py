@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from codemill.errors import RecipeError
 from codemill.recipe import (
+    NAME,
     AlarmSettings,
     CorpusSettings,
     EngineSettings,
@@ -111,7 +112,7 @@ class CommitRecipe(Strict):
     """A whole run over histories."""
 
     kind: Literal["commits"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=NAME)
     description: str = ""
     store: str = Field(min_length=1)
     output: str = Field(min_length=1)

@@ -7,7 +7,7 @@ complete.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from codemill.annotate.run import Annotation, Data
 from codemill.corpus.card import AnyRecipe, dataset_card
-from codemill.corpus.output import DONE, claim_output
+from codemill.corpus.output import DONE, Named, claim_output
 from codemill.engine import Engine, Task
 from codemill.errors import ConservationError, RecipeError
 from codemill.recipe import CorpusSettings, Recipe
@@ -29,6 +29,10 @@ FACT_COLUMNS = ("stars", "forks", "created_at", "pushed_at", "declared_licence")
 # The engine weighs work by bytes of content at the pace of a parser; writing is about ten times as fast.
 PACE = 10
 VERSION = 1  # raise it when the files' layout changes
+
+
+class CorporaRecipe(AnyRecipe, Named, Protocol):
+    """A recipe of any kind that makes corpora."""
 
 
 def assemble(
@@ -45,7 +49,7 @@ def assemble(
         RecipeError: masking is asked for without the annotator that finds the spans.
     """
     output = Store(recipe.output)
-    remove_corpora(output, recipe, claim_output(output, recipe))
+    claim_corpora(output, recipe)
     index = _shard_index(store, data.shards)
     counts: dict[str, dict[str, int]] = {}
     for selection in selections:
@@ -176,8 +180,13 @@ def _remove_others(output: Store, corpus: str, plan: list[Task]) -> None:
                 output.delete(file)
 
 
-def remove_corpora(output: Store, recipe: AnyRecipe, made: Mapping[str, Any]) -> None:
-    """Delete the parts of corpora that were made and that the recipe no longer has; the card says nothing of them."""
+def claim_corpora(output: Store, recipe: CorporaRecipe) -> None:
+    """Claim an output and delete the parts of corpora that the recipe no longer has; the card says nothing of them.
+
+    Raises:
+        InputError: see `codemill.corpus.output.check_output`.
+    """
+    made = claim_output(output, recipe)
     for corpus in sorted(set(made.get("corpora", ())) - set(recipe.corpus)):
         for kind in ("parquet", "jsonl"):
             output.delete_folder(f"{corpus}/{kind}")

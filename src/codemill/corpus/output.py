@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from codemill.errors import InputError
+from codemill.recipe import kind_of
 from codemill.store import Store
 
 OWNER = ".codemill.json"  # who writes here: stands from the first write on, in finished outputs and killed ones
@@ -43,7 +44,7 @@ def own_output(output: Store, recipe: Named) -> None:
         InputError: see `check_output`.
     """
     check_output(output, recipe)
-    output.write_json(OWNER, {"kind": _kind(recipe), "name": recipe.name})
+    output.write_json(OWNER, {"kind": kind_of(recipe), "name": recipe.name})
 
 
 def check_output(output: Store, recipe: Named) -> None:
@@ -61,9 +62,9 @@ def check_output(output: Store, recipe: Named) -> None:
     # Outputs of before had no owner: there the mark of completion tells the name, or the card that codemill wrote it.
     owner = output.read_json(OWNER) if output.exists(OWNER) else done
     if owner:
-        kind, name = owner.get("kind", _kind(recipe)), owner.get("name", recipe.name)
-        if (kind, name) != (_kind(recipe), recipe.name):
-            raise InputError(f"{wanted} (kind {_kind(recipe)}), got that of {name!r} (kind {kind})")
+        kind, name = owner.get("kind", kind_of(recipe)), owner.get("name", recipe.name)
+        if (kind, name) != (kind_of(recipe), recipe.name):
+            raise InputError(f"{wanted} (kind {kind_of(recipe)}), got that of {name!r} (kind {kind})")
         return
     if output.exists("README.md"):
         if b"Made by codemill" not in output.read_bytes("README.md"):
@@ -73,7 +74,3 @@ def check_output(output: Store, recipe: Named) -> None:
     for entry in output.files(""):
         if Path(output.path(entry)) not in (store, *store.parents):
             raise InputError(f"{wanted}, got one with {entry!r} in it")
-
-
-def _kind(recipe: Named) -> str:
-    return str(getattr(recipe, "kind", "files"))

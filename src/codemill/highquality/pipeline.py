@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from codemill.corpus.output import check_output, claim_output
+from codemill.corpus.output import DONE, check_output, claim_output
 from codemill.engine import Task
 from codemill.highquality import classifier
 from codemill.highquality.card import dataset_card
@@ -139,5 +139,5 @@ class HighQuality(Timed[HighQualityRecipe]):
         self.stage("report", write)
         self.output.write_json(SUMMARY, summary)
         value = {"recipe": self.recipe.fingerprint(), "name": self.recipe.name, "corpora": counts}
-        self.output.write_json("codemill.json", value)
+        self.output.write_json(DONE, value)
         return summary

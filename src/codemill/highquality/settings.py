@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from codemill.errors import RecipeError
 from codemill.recipe import (
     COLUMN,
+    NAME,
     EngineSettings,
     NotebookSettings,
     Strict,
@@ -33,7 +34,7 @@ from codemill.recipe import (
 class InputSettings(Strict):
     """A corpus that `codemill run` wrote at file level."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names the input in decisions")
+    name: str = Field(pattern=NAME, description="names the input in decisions")
     path: str = Field(min_length=1, description="folder of Parquet files, glob or URL")
 
 
@@ -137,7 +138,7 @@ class HighQualityRecipe(Strict):
     """A whole run of kind `highquality`."""
 
     kind: Literal["highquality"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=NAME)
     description: str = ""
     store: str = Field(
         min_length=1, description="work folder: values, models, probabilities; may be the store of the corpora"

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from codemill.corpus.output import check_output, claim_output, own_output
+from codemill.corpus.output import DONE, check_output, claim_output, own_output
 from codemill.corpus.read import ERRORS, Corpus, InputPart, find_parts
 from codemill.errors import RecipeError
 from codemill.longcontext.run import make_documents
@@ -291,7 +291,7 @@ class PretrainPipeline(Timed[PretrainRecipe]):
         self.output.write_bytes("README.md", dataset_card(self.recipe, summary).encode())
         self.output.write_bytes("report.html", build_pretrain_report(self.store, summary).encode())
         stages = [f"{one['phase']}/{one['name']}" for one in done]
-        self.output.write_json("codemill.json", {"recipe": self.recipe.fingerprint(), "stages": stages})
+        self.output.write_json(DONE, {"recipe": self.recipe.fingerprint(), "stages": stages})
         summary.write(self.store)
         return summary
 

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from codemill.longcontext.settings import LongContextSettings
 from codemill.recipe import (
+    NAME,
     EngineSettings,
     Strict,
     check_apart,
@@ -32,7 +33,7 @@ class TokenizerSettings(Strict):
 class MixtureSource(Strict):
     """A corpus that training draws from. Columns are found by what codemill's own corpora call them."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names the source in weights and accounts")
+    name: str = Field(pattern=NAME, description="names the source in weights and accounts")
     path: str = Field(
         min_length=1, description="folder, file, glob or URL of Parquet, or of JSON lines where there is no Parquet"
     )
@@ -116,7 +117,7 @@ class PretrainRecipe(Strict):
     """A whole mixture."""
 
     kind: Literal["pretrain"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=NAME)
     description: str = ""
     store: str = Field(min_length=1, description="folder of what is reused: the tokenizer, token files")
     output: str = Field(min_length=1, description="folder of the shards and the report")

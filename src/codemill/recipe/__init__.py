@@ -25,8 +25,8 @@ from codemill.recipe.files import (
     ProposeSettings,
     Recipe,
 )
-from codemill.recipe.load import load_recipe, load_recipe_as, recipe_kind
-from codemill.recipe.mistakes import COLUMN, first_problem
+from codemill.recipe.load import kind_of, load_recipe, load_recipe_as, recipe_kind
+from codemill.recipe.mistakes import COLUMN, NAME, first_problem
 from codemill.recipe.rules import (
     Bounds,
     DedupRule,
@@ -44,6 +44,7 @@ from codemill.recipe.sources import ArchiveSource, DirectorySource, GitSource, S
 __all__ = [
     "COLUMN",
     "FILE_NAME",
+    "NAME",
     "AlarmSettings",
     "ArchiveSource",
     "Bounds",
@@ -72,6 +73,7 @@ __all__ = [
     "check_unique",
     "fingerprint_of",
     "first_problem",
+    "kind_of",
     "load_recipe",
     "load_recipe_as",
     "parse_rule",

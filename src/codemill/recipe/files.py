@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from codemill.recipe.base import Strict, check_apart, check_file_names, check_unique, fingerprint_of
-from codemill.recipe.mistakes import COLUMN
+from codemill.recipe.mistakes import COLUMN, NAME
 from codemill.recipe.rules import Rules
 from codemill.recipe.sources import Source
 
@@ -86,7 +86,7 @@ class ProposeSettings(Strict):
 class Recipe(Strict):
     """A whole run."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=NAME)
     description: str = ""
     store: str = Field(min_length=1)
     output: str = Field(min_length=1)

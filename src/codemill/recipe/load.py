@@ -28,6 +28,11 @@ def load_recipe(path: str | Path) -> Recipe:
     return load_recipe_as(Recipe, path)
 
 
+def kind_of(recipe: object) -> str:
+    """The kind of a recipe that is loaded; that of files bears none."""
+    return str(getattr(recipe, "kind", "files"))
+
+
 def load_recipe_as(model: type[S], path: str | Path) -> S:
     """Read and check a recipe of the kind that `model` describes; errors are as those of `load_recipe`."""
     try:

@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from codemill.recipe.base import Strict
+from codemill.recipe.mistakes import NAME
 
 
 class SourceSettings(Strict):
     """What all kinds of sources share."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="names the source in every table")
+    name: str = Field(pattern=NAME, description="names the source in every table")
     path: str = Field(min_length=1, description="local path, glob or URL")
     facts: str | None = Field(
         None, min_length=1, description="Parquet, JSONL or CSV table with a column `repo` and any of the facts"
